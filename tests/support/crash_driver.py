@@ -9,6 +9,7 @@ own modules call each other, and are wrapped here.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ import boto3
 
 from s3_to_sftp import app, handler
 from s3_to_sftp.queue.message_queue import MessageQueue
+from s3_to_sftp.rules.sequence_numbers import SequenceNumbers
 from s3_to_sftp.s3.object_reader import ObjectReader
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.ssh.stream import NOT_READY, Piece
@@ -95,6 +97,22 @@ def _after(owner: Any, name: str) -> Seam:
     def wrapped(call: Callable[..., Any], *args: Any, **more: Any) -> Any:
         call(*args, **more)
         _die()
+
+    return functools.partial(_wrap, owner, name, wrapped)
+
+
+def _nth(owner: Any, name: str, nth: int, *, done: bool) -> Seam:
+    """Kill at the nth call of a process, before it or after it."""
+    calls = itertools.count(1)
+
+    def wrapped(call: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        is_due = next(calls) == nth
+        if is_due and not done:
+            _die()
+        result = call(*args, **more)
+        if is_due:
+            _die()
+        return result
 
     return functools.partial(_wrap, owner, name, wrapped)
 
@@ -180,7 +198,27 @@ REPLACING_STEPS: dict[str, Seam] = {
 }
 """Further steps where a RENAME does not replace a file."""
 
-_ALL_STEPS = {**STEPS, **PAUSING_STEPS, **PROBING_STEPS, **REPLACING_STEPS}
+FILES_OF_RULES = ("the descriptor", "the data", "the checksum", "the marker")
+
+RULES_STEPS: dict[str, Seam] = {
+    "before the number": _before(SequenceNumbers, "take"),
+    "after the number": _after(SequenceNumbers, "take"),
+    **{
+        f"RENAME of {file} is {when}": _sftp(when, "rename", nth=place)
+        for place, file in enumerate(FILES_OF_RULES, 1)
+        for when in ("unsent", "sent", "answered")
+    },
+    **{
+        f"{'after' if done else 'before'} step {place} is recorded": _nth(
+            DynamoLedger, "note_step", place, done=done
+        )
+        for place in range(1, 6)
+        for done in (False, True)
+    },
+}
+"""Further steps of an object with a number and files beside it."""
+
+_ALL_STEPS = {**STEPS, **RULES_STEPS, **PAUSING_STEPS, **PROBING_STEPS, **REPLACING_STEPS}
 
 
 # --- one invocation ---

@@ -46,7 +46,11 @@ class CrashingFunction:
 
     @classmethod
     @contextmanager
-    def started(cls, cloud: LocalCloud, log: Path) -> Iterator[CrashingFunction]:
+    def started(
+        cls, cloud: LocalCloud, log: Path, *, layer: Path | None = None
+    ) -> Iterator[CrashingFunction]:
+        """A function, with what is in the folder of a layer."""
+        more = {} if layer is None else {"PYTHONPATH": str(layer)}
         with (
             log.open("wb") as output,
             subprocess.Popen(
@@ -56,7 +60,7 @@ class CrashingFunction:
                 stderr=output,
                 text=True,
                 cwd=REPOSITORY,
-                env=cloud.environment(),
+                env={**cloud.environment(), **more},
             ) as process,
         ):
             yield cls(process, log)
@@ -119,7 +123,14 @@ class CrashEnvironment:
     """Announced objects, and invocations that receive their messages as from an event source mapping."""
 
     def __init__(
-        self, cloud: LocalCloud, function: CrashingFunction, server: RunningServer, seen: Seen, streams: int
+        self,
+        cloud: LocalCloud,
+        function: CrashingFunction,
+        server: RunningServer,
+        seen: Seen,
+        streams: int,
+        *,
+        rules: str = "",
     ) -> None:
         name = f"crash-{os.getpid()}-{next(_numbers)}"
         self._s3, self._sqs, dynamodb = (_client(cloud, service) for service in ("s3", "sqs", "dynamodb"))
@@ -127,6 +138,7 @@ class CrashEnvironment:
         self._server = server
         self._seen = seen
         self._streams = streams
+        self._rules = rules
         self._bucket = self._table = name
         self._s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
         create_table(dynamodb, name)
@@ -210,6 +222,20 @@ class CrashEnvironment:
         for ref in self._refs:
             self._assert_recorded(ref)
 
+    def files(self) -> dict[str, bytes]:
+        """Return what stands at the partner, by path."""
+        return contents_below(self._server.root)
+
+    def arrivals(self) -> dict[str, int]:
+        """Return how often each final name was given, in the order in which they were given first."""
+        return {name: count for name, count in self._seen.arrivals.items() if "partial" not in name}
+
+    def assert_recorded(self) -> None:
+        """Assert that the ledger records each object as delivered, and that nothing is dead-lettered."""
+        assert self._receive(self._dead_letters) == []
+        for ref in self._refs:
+            self._assert_recorded(ref)
+
     def receipt(self, key: str) -> dict[str, Any]:
         """Return the receipt of a delivered object from the ledger."""
         (ref,) = (ref for ref in self._refs if ref.key == key)
@@ -225,7 +251,10 @@ class CrashEnvironment:
         assert self.receipt(ref.key)["bytes"] == {"N": str(len(self._objects[ref.key]))}
         key = self._ledger.key_item(ref)
         assert "owner" not in key
-        assert key["temporaries"] == {"M": {}}
+        # A prescribed name stays unused for a day where a RENAME of it may be under way at the partner.
+        known = [entry["M"] for entry in key["temporaries"]["M"].values()]
+        assert [entry for entry in known if not entry["rename_pending"]["BOOL"]] == []
+        assert {entry["kind"]["S"] for entry in known} <= ({"blocker"} if self._rules else set())
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -239,6 +268,7 @@ class CrashEnvironment:
             "LEDGER_TABLE": self._table,
             "QUEUE_URL": self._queue,
             "DEAD_LETTER_QUEUE_URL": self._dead_letters,
+            **({"SSH_RULES": self._rules} if self._rules else {}),
         }
 
     def _receive(self, queue: str | None = None) -> list[dict[str, Any]]:
@@ -264,11 +294,11 @@ class CrashEnvironment:
 
 @contextmanager
 def crash_environment(
-    cloud: LocalCloud, function: CrashingFunction, root: Path, *, streams: int
+    cloud: LocalCloud, function: CrashingFunction, root: Path, *, streams: int, rules: str = ""
 ) -> Iterator[CrashEnvironment]:
     """An environment with its own partner, bucket, queue and table."""
     (root / INBOX).mkdir()  # streams are not probed in a directory that is being made
     seen = Seen()
     factory = faulty(functools.partial(_RecordingServer, seen=seen), Fault(broken=False))
     with stating_write_limit(WRITE_BYTES), start_asyncssh_server(root, sftp_factory=factory) as server:
-        yield CrashEnvironment(cloud, function, server, seen, streams)
+        yield CrashEnvironment(cloud, function, server, seen, streams, rules=rules)

@@ -1,0 +1,141 @@
+"""The crash matrix with rules: a number, a prescribed temporary name, and files beside the data.
+
+The process is killed with SIGKILL at each step of the tables in crash_driver.py; its messages come back to a
+process that knows of it only what is in the ledger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from local.cloud import LocalCloud, start_cloud
+from local.processes import CannotRun
+from s3_to_sftp.rules.companion import Companion
+from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
+from s3_to_sftp.rules.sequence import Sequence
+from tests.support.crash_driver import RULES_STEPS, WRITE_BYTES
+from tests.support.crash_environment import INBOX, CrashEnvironment, CrashingFunction, crash_environment
+
+COMPANIONS = (
+    Companion.document("{stem}.xml", "{name};{bytes};{sha256}", before=True),
+    Companion.checksum("sha256"),
+    Companion.marker("{name}.done"),
+)
+NUMBERED = DeliveryRules(
+    name="PAY_{sequence:04d}.csv", temporary="{name}.partial", sequence=Sequence(), companions=COMPANIONS
+)
+NAMED = DeliveryRules(name="{stem}.csv", temporary="{name}.partial", companions=COMPANIONS)
+OBJECTS = {f"{name}.csv": os.urandom(2 * WRITE_BYTES + place) for place, name in enumerate("ab")}
+AROUND = ("mid-write", "after the commit, before RENAME", "after RENAME, before the record")
+"""Steps that a function without rules has, too."""
+MATRIX = [
+    *((NUMBERED, step) for step in (*AROUND, *RULES_STEPS)),
+    *((NAMED, step) for step in RULES_STEPS if step.startswith("RENAME")),
+]
+
+Announce = Callable[[], CrashEnvironment]
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    with ExitStack() as stack:
+        try:
+            cloud = stack.enter_context(start_cloud(tmp_path_factory.mktemp("cloud")))
+        except CannotRun as error:
+            pytest.skip(f"there is no local AWS: {error}")
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def rules(request: pytest.FixtureRequest) -> DeliveryRules:
+    chosen: DeliveryRules = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def function(
+    cloud: LocalCloud, rules: DeliveryRules, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CrashingFunction]:
+    layer = tmp_path_factory.mktemp("layer")
+    (layer / PACKAGE).mkdir()
+    (layer / PACKAGE / FILE).write_text(document(rules).as_text(), encoding="utf-8")
+    log = tmp_path_factory.mktemp("function") / "log"
+    with CrashingFunction.started(cloud, log, layer=layer) as function:
+        yield function
+
+
+@pytest.fixture
+def announce(
+    cloud: LocalCloud, function: CrashingFunction, rules: DeliveryRules, root: Path
+) -> Iterator[Announce]:
+    """Announces the objects in an environment of its own."""
+    with ExitStack() as stack:
+
+        def announce() -> CrashEnvironment:
+            digest = document(rules).digest
+            env = stack.enter_context(crash_environment(cloud, function, root, streams=1, rules=digest))
+            env.announce(OBJECTS)
+            return env
+
+        yield announce
+
+
+def document(rules: DeliveryRules) -> RulesDocument:
+    return RulesDocument(partner=rules, sources={})
+
+
+def files_of(name: str, data: bytes) -> dict[str, bytes]:
+    """What stands at the partner of one object, in the order in which it appears."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    return {
+        f"{INBOX}/{name.removesuffix('.csv')}.xml": f"{name};{len(data)};{sha256}".encode(),
+        f"{INBOX}/{name}": data,
+        f"{INBOX}/{name}.sha256": f"{sha256}  {name}\n".encode(),
+        f"{INBOX}/{name}.done": b"",
+    }
+
+
+def assert_arrived_once(env: CrashEnvironment) -> None:
+    """Assert that each object has its files, each named once and in order, and that nothing else stands."""
+    names = {key: env.receipt(key)["remote_path"]["S"].removeprefix(f"{INBOX}/") for key in OBJECTS}
+    each = {key: files_of(name, OBJECTS[key]) for key, name in names.items()}
+    wanted = {path: data for files in each.values() for path, data in files.items()}
+    there = env.files()
+    assert set(there) == set(wanted)
+    assert [path for path, data in wanted.items() if there[path] != data] == []
+    arrivals = env.arrivals()
+    assert arrivals == dict.fromkeys(wanted, 1)
+    for files in each.values():
+        assert [path for path in arrivals if path in files] == list(files)
+    env.assert_recorded()
+
+
+def id_of(value: DeliveryRules | str) -> str:
+    return value if isinstance(value, str) else "numbered" if value.sequence else "named"
+
+
+@pytest.mark.parametrize(("rules", "step"), MATRIX, indirect=["rules"], ids=id_of)
+def test_objects_and_the_files_beside_them_arrive_once_after_a_kill_at_any_step(
+    step: str, rules: DeliveryRules, announce: Announce
+) -> None:
+    env = announce()
+    env.invoke(dies=step)
+    env.redeliver()
+    assert_arrived_once(env)
+    if rules is NUMBERED:
+        assert sorted(env.receipt(key)["sequence"]["N"] for key in OBJECTS) == ["1", "2"]
+
+
+@pytest.mark.parametrize("rules", [NUMBERED, NAMED], indirect=True, ids=id_of)
+def test_function_that_is_not_killed_needs_one_invocation(announce: Announce) -> None:
+    env = announce()
+    assert env.invoke() == len(OBJECTS)
+    assert env.invoke() == 0
+    assert_arrived_once(env)
