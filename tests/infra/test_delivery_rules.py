@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -19,6 +20,8 @@ from cdk_s3_to_sftp import (
     Companion,
     DeliverToSftp,
     DeliveryRules,
+    InvalidArgument,
+    Sequence,
     SftpServer,
     Source,
 )
@@ -262,3 +265,18 @@ class TestChanges:
             for seed, zone in (("1", "UTC"), ("2", "Asia/Tokyo"))
         }
         assert len(names) == 1
+
+
+class TestSequencesOfTwoConstructs:
+    def test_same_sequence_at_one_server_is_refused(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, "One", server=partner(NUMBERED), bucket=bucket(stack))
+        with pytest.raises(InvalidArgument, match="rules must not use the sequence 'default' of Test/One"):
+            new_delivery(stack, "Two", server=partner(NUMBERED), bucket=bucket(stack, "two"))
+
+    def test_own_names_and_own_servers_are_accepted(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, "One", server=partner(NUMBERED), bucket=bucket(stack))
+        apart = replace(NUMBERED, sequence=Sequence(name="apart"))
+        new_delivery(stack, "Two", server=partner(apart), bucket=bucket(stack, "two"))
+        elsewhere = replace(partner(NUMBERED), host="sftp.other.example")
+        new_delivery(stack, "Three", server=elsewhere, bucket=bucket(stack, "three"))
+        Template.from_stack(stack).resource_count_is("AWS::Lambda::LayerVersion", 3)

@@ -1,7 +1,7 @@
 """A partner with rules, and functions that are killed at any of their steps; see `rules_environment`.
 
 A step is a write of the ledger, or a request of the partner's server. Each can be the last one of a function,
-undone or done: a dead function asks nobody for anything any more.
+undone or done: a dead function asks nobody for anything.
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ from s3_to_sftp.outcomes import Skipped
 from s3_to_sftp.rules.attributes import Attributes
 from s3_to_sftp.rules.companion_files import CompanionFiles
 from s3_to_sftp.rules.object_facts import first_facts
+from s3_to_sftp.rules.plan_completion import PlanCompletion, done_by, facts_of
 from s3_to_sftp.rules.rename_proof import RenameProof
 from s3_to_sftp.rules.rule_set import RuleSet
 from s3_to_sftp.rules.sequence_counter import delivered_change
 from s3_to_sftp.rules.sequence_numbers import SequenceNumbers
-from s3_to_sftp.rules.settlement import PlanSettlement, done_by, facts_of
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.session import SftpSession
@@ -66,7 +66,7 @@ class RulesExecution:
         self._new_token = new_token
         self._now = now
         self._attributes = Attributes()
-        self._settlement = PlanSettlement(
+        self._completion = PlanCompletion(
             rules, s3=s3, sftp=sftp, ledger=ledger, numbers=SequenceNumbers(table), now=now, sleep=sleep
         )
         self._rename_proof = RenameProof(new_token)
@@ -110,7 +110,7 @@ class RulesExecution:
         """See `PlanExecution`: claim the name, prove the RENAME, and settle a name that is written to."""
         plan = attempt.plan
         if plan.claims_name and plan.sequence is None and plan.if_exists is not IfExists.NEW_NAME:
-            await done_by(executor, lambda: self._settlement.claim(attempt))
+            await done_by(executor, lambda: self._completion.claim(attempt))
         if not self._rename_proof.is_proven(session, plan.file):
             await self._prove_rename(session, attempt, executor)
         if plan.file.is_direct:
@@ -122,8 +122,8 @@ class RulesExecution:
         """Settle the name and record it: from now on what has this name is ours."""
         facts = facts_of(attempt.lease)
         if attempt.plan.companions_before:
-            facts = replace(facts, digests=await self._settlement.digests(session, attempt, facts, None))
-        await self._settlement.settle(session, attempt, executor, facts)
+            facts = replace(facts, digests=await self._completion.digests(session, attempt, facts, None))
+        await self._completion.settle(session, attempt, executor, facts)
         lease, path = attempt.lease, attempt.plan.file.path
         if lease.temporary != path:
             lease.names.remove(lease.temporary)
@@ -169,12 +169,12 @@ class RulesExecution:
         attempt.earlier_rename = earlier is not None and earlier.rename_pending
         facts = replace(facts_of(attempt.lease), size=commit.size)
         try:
-            digests = await self._settlement.digests(session, attempt, facts, data)
+            digests = await self._completion.digests(session, attempt, facts, data)
             facts = replace(facts, digests=digests)
             if commit.is_renamed:
-                self._settlement.set_plan(attempt, facts)
+                self._completion.set_plan(attempt, facts)
             else:
-                await self._settlement.settle(session, attempt, executor, facts)
+                await self._completion.settle(session, attempt, executor, facts)
             for path in attempt.plan.paths:
                 session.require_valid_name(path)
         except (RemotePathRefused, NameTaken, Skipped):
@@ -221,7 +221,7 @@ class RulesExecution:
         sequence, ref = attempt.plan.sequence, attempt.lease.ref
         if sequence is not None:
             attempt.lease = replace(attempt.lease, with_receipt=(delivered_change(sequence, ref),))
-        await self._settlement.complete(session, attempt)
+        await self._completion.complete(session, attempt)
         for companion in attempt.plan.companions_after:
             await self._companions.put(session, attempt, companion, executor)
 

@@ -220,7 +220,7 @@ def test_published_object_whose_files_cannot_be_completed_does_not_lose_its_numb
     env.invoke([x])
     env.env.scripts.clear()
     env.rules = dataclasses.replace(NUMBERED, companions=(*NUMBERED.companions, Companion.checksum("md5")))
-    del env.s3.objects["x"]  # the checksum cannot be known any more
+    del env.s3.objects["x"]  # the checksum cannot be known
     env.invoke([x])
     env.invoke([y])
     assert isinstance(env.outcomes[y], SequenceHeld)

@@ -29,7 +29,7 @@ _NUMBER_PAUSE_SECONDS = 0.2
 """So long is the number of another function's object waited for before the object goes back to the queue."""
 
 
-class PlanSettlement:
+class PlanCompletion:
     """Settles plans at one partner. What it settles is in the lease, and recorded with the next write."""
 
     def __init__(
