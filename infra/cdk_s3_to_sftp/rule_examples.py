@@ -12,10 +12,12 @@ from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.source_registry import identity
 from cdk_s3_to_sftp.sources import Source
-from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts
+from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists
 from s3_to_sftp.errors import RemotePathRefused, RuleRefused
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.explanation import plan_as_json
 from s3_to_sftp.rules.plan import PlannedObject, plan
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.template import Template
 
 SAMPLE_TIME = 1_767_323_045
@@ -97,7 +99,7 @@ def plan_for(
     try:
         # As the function does: the source that names the object most closely.
         source = max(holding, key=lambda each: (len(each.prefix or ""), len(each.suffix or "")))
-        return plan_of(key, source, server).as_json()
+        return plan_as_json(plan_of(key, source, server))
     except RemotePathRefused as refused:
         raise InvalidArgument("key", f"must be one that can be delivered: {refused.reason}") from None
 

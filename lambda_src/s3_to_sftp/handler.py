@@ -187,7 +187,7 @@ def _is_plan_request(event: object) -> bool:
 
 def _plan(event: dict[str, Any]) -> dict[str, Any]:
     """Return what a delivery of the object would do now."""
-    from s3_to_sftp.plan_request import answer  # deliveries do not need it
+    from s3_to_sftp.rules.plan_request import answer  # deliveries do not need it
 
     answered = answer(event, os.environ, new_client=boto3.client)
     logger.info("plan", extra={"answer": answered})

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 import cdk_s3_to_sftp
-from s3_to_sftp.delivery_plan import IfExists, PlanFacts
+from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.rules import profiles
 from s3_to_sftp.rules.companion import CONTENT_FIELDS, Companion
 from s3_to_sftp.rules.delivery_rules import NAME_FIELDS, TEMPORARY_FIELDS, Case, DeliveryRules
+from s3_to_sftp.rules.explanation import steps_of
 from s3_to_sftp.rules.invalid import InvalidRule
 from s3_to_sftp.rules.plan import PlannedObject, plan
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.rules.times import KNOWN
 
@@ -99,7 +101,7 @@ def test_snippets_run_as_users_write_them(written: dict[str, Any]) -> None:
 
 def test_steps_on_the_page_are_those_of_the_plan(written: dict[str, Any]) -> None:
     (block,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
-    assert planned(written["rules"], "payments/salaries.xml", number=None).steps() == block.splitlines()
+    assert steps_of(planned(written["rules"], "payments/salaries.xml", number=None)) == block.splitlines()
 
 
 @pytest.mark.parametrize("cells", list(rows(DEMANDS)), ids=lambda cells: cells[0])

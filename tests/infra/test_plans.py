@@ -7,6 +7,7 @@ from aws_cdk import aws_s3 as s3
 from cdk_s3_to_sftp import Companion, DeliveryRules, InvalidArgument
 from s3_to_sftp.delivery_plan import default_plan
 from s3_to_sftp.remote_path import remote_path
+from s3_to_sftp.rules.explanation import plan_as_json
 from tests.infra.templates import new_delivery
 from tests.support.infra.delivery_rules import bucket, partner, with_rules
 
@@ -40,7 +41,7 @@ def test_plan_shows_names_and_steps(stack: cdk.Stack) -> None:
 def test_plan_without_rules_is_the_default_plan(stack: cdk.Stack, key: str, directory: str | None) -> None:
     delivery = new_delivery(stack, server=partner(directory=directory), bucket=bucket(stack))
     path = remote_path(directory=directory or "", key=key)
-    assert delivery.plan(key) == default_plan(path).as_json()
+    assert delivery.plan(key) == plan_as_json(default_plan(path))
 
 
 def test_source_decides_rules_and_directory(stack: cdk.Stack) -> None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 import paramiko
 
 from local.sftp_server import RunningServer
-from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts, PlannedFile
+from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlannedFile
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.plan import PlannedObject, plan
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.sftp.temporary_names import temporary_path
 
 NOW = 1_795_860_000

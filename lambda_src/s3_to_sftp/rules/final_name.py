@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts
+from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists
 from s3_to_sftp.errors import NameTaken, RuleRefused
 from s3_to_sftp.outcomes import Skipped
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.rule_set import RulesOfObject
 from s3_to_sftp.sftp.publish import PathStatus, look
 from s3_to_sftp.sftp.session import SftpSession

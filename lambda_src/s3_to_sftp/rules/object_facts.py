@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from s3_to_sftp.delivery_plan import PlanFacts
 from s3_to_sftp.rules.object_properties import read_properties, read_tags
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.rule_set import RulesOfObject
 from s3_to_sftp.s3.object_ref import ObjectRef
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from s3_to_sftp.delivery_plan import DeliveryPlan, PlanFacts, PlannedCompanion, PlannedFile
+from s3_to_sftp.delivery_plan import DeliveryPlan, PlannedCompanion, PlannedFile
 from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.remote_path import joined
 from s3_to_sftp.rules.companion import Checksum
 from s3_to_sftp.rules.contents import content_of
 from s3_to_sftp.rules.delivery_rules import FOLDER_FIELDS, DeliveryRules
 from s3_to_sftp.rules.plan_checks import check_field, check_files, check_name, check_temporary
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.template import MissingValue, Pending, Template, value_of
 from s3_to_sftp.rules.uniqueness import is_unique
 

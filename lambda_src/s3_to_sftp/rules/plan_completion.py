@@ -8,13 +8,14 @@ from typing import Any
 
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.leftovers import own_names
-from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts
+from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists
 from s3_to_sftp.errors import Disposition, LedgerError, RuleRefused
 from s3_to_sftp.operator_request import Action
 from s3_to_sftp.outcomes import SequenceHeld
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.digests import digests_of, read_digests
 from s3_to_sftp.rules.final_name import claim_name, free_name, require_free
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.rule_set import RuleSet
 from s3_to_sftp.rules.sequence_numbers import SequenceNumbers, TakenNumber
 from s3_to_sftp.s3.object_ref import ObjectRef

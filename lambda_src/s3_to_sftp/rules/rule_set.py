@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from s3_to_sftp.delivery_plan import DeliveryPlan, PlanFacts, default_plan
+from s3_to_sftp.delivery_plan import DeliveryPlan, default_plan
 from s3_to_sftp.errors import ConfigurationError, RuleRefused
 from s3_to_sftp.remote_path import SourceDirectory, remote_path, source_of
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
 from s3_to_sftp.rules.plan import PlannedObject, plan
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.template import Template
 from s3_to_sftp.s3.object_ref import ObjectRef
 

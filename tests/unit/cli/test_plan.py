@@ -11,10 +11,10 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ReadTimeoutError
 
-from s3_to_sftp.plan_request import answer
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
+from s3_to_sftp.rules.plan_request import answer
 from s3_to_sftp.rules.sequence import Sequence
 from s3_to_sftp_cli.delivery import WatchedSource
 from tests.support.cli import BUCKET, FUNCTION, CliEnvironment, check_schema

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.delivery_plan import IfExists, PlanFacts
+from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.rules import profiles
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import RulesDocument
 from s3_to_sftp.rules.invalid import InvalidRule
 from s3_to_sftp.rules.plan import PlannedObject, plan
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.profiles import Period
 
 ADYEN = {"platform": "Shop1", "file_type": "Modification"}

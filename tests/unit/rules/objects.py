@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from s3_to_sftp.delivery_plan import DeliveryPlan, PlanFacts
+from s3_to_sftp.delivery_plan import DeliveryPlan
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.plan import PlannedObject, plan
+from s3_to_sftp.rules.plan_facts import PlanFacts
 
 DIRECTORY = "/inbox"
 

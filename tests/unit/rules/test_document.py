@@ -10,12 +10,13 @@ import pytest
 from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 
-from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts
+from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists
 from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.rules.companion import ENCODINGS, Companion
 from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
 from s3_to_sftp.rules.document import RulesDocument
 from s3_to_sftp.rules.invalid import InvalidRule
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from tests.unit.rules.objects import FACTS, HOSTILE, planned
 

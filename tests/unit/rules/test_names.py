@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
-from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts
+from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists
 from s3_to_sftp.errors import RemotePathRefused, RuleRefused
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
 from s3_to_sftp.rules.invalid import InvalidRule
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.sequence import Sequence
 from tests.unit.rules.objects import DIRECTORY, FACTS, HOSTILE, KEYS, planned
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from hypothesis import given
 
-from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts, default_plan
+from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, default_plan
 from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.explanation import plan_as_json, steps_of
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.sequence import Sequence
 from tests.unit.rules.objects import FACTS, KEYS, planned
 
@@ -68,7 +70,7 @@ def test_plan_does_not_depend_on_machine_or_language() -> None:
 def test_steps_say_what_happens_in_order() -> None:
     plan = planned(RULES, "in/a.csv", PlanFacts(sequence=7, size=3, event_time=5))
     name = "B000007_a_19700101"
-    assert plan.steps() == [
+    assert steps_of(plan) == [
         f"upload the data as '/inbox/in/{name}.csv.partial'",
         "set mode 664 and the time of the object",
         "take the next number of the sequence 'bank'",
@@ -82,7 +84,7 @@ def test_steps_say_what_happens_in_order() -> None:
 
 
 def test_steps_without_number_say_what_is_not_known_yet() -> None:
-    steps = planned(RULES, "in/a.csv").steps()
+    steps = steps_of(planned(RULES, "in/a.csv"))
     assert steps[0] == "upload the data as '/inbox/in/B{token}_a_19700101.csv.partial'"
     assert steps[3] == "put '/inbox/in/B{sequence}_a_19700101.ctl' (its content follows from the data)"
     assert steps[5] == "put '/inbox/in/B{sequence}_a_19700101.csv.done' (empty)"
@@ -90,13 +92,13 @@ def test_steps_without_number_say_what_is_not_known_yet() -> None:
 
 def test_weaker_guarantee_of_a_direct_upload_is_said() -> None:
     plan = planned(DeliveryRules(temporary="{name}"), "a")
-    assert plan.steps()[0] == "upload the data under the final name: the partner can see a part of it"
+    assert steps_of(plan)[0] == "upload the data under the final name: the partner can see a part of it"
 
 
 def test_default_rules_plan_what_is_done_without_rules() -> None:
     plan = planned(DeliveryRules(), "in/a.csv")
     assert plan == default_plan("/inbox/in/a.csv")
-    assert plan.steps() == [
+    assert steps_of(plan) == [
         "upload the data under a random, hidden name",
         "give the data its final name '/inbox/in/a.csv', replacing a file that has it",
         "record the receipt",
@@ -105,9 +107,9 @@ def test_default_rules_plan_what_is_done_without_rules() -> None:
 
 def test_plan_can_be_written_as_json() -> None:
     plan = planned(RULES, "in/a.csv", PlanFacts(sequence=7))
-    written = json.loads(json.dumps(plan.as_json()))
+    written = json.loads(json.dumps(plan_as_json(plan)))
     assert written["mode"] == "664"
-    assert written["steps"] == plan.steps()
+    assert written["steps"] == steps_of(plan)
     assert written["if_exists"] == "refuse"
 
 

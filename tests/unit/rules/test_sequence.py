@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from s3_to_sftp.delivery_plan import IfExists, PlanFacts
+from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
 from s3_to_sftp.rules.invalid import InvalidRule
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from tests.unit.rules.objects import planned
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3_to_sftp.delivery_plan import PlanFacts
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.times import (
     formatted,
     has_fixed_length,

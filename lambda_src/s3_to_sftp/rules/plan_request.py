@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 
 from s3_to_sftp.configured_by import VARIABLE, in_words_of_author
-from s3_to_sftp.delivery_plan import DeliveryPlan, PlanFacts, default_plan
+from s3_to_sftp.delivery_plan import DeliveryPlan, default_plan
 from s3_to_sftp.errors import ConfigurationError, DeliveryError, LedgerError
 from s3_to_sftp.outcomes import FolderMarker
 from s3_to_sftp.remote_path import directory_of, remote_path, source_of
+from s3_to_sftp.rules.explanation import plan_as_json
 from s3_to_sftp.rules.object_properties import read_properties
+from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.state.items import VersionItem, partition_key, read_version, version_key
@@ -85,7 +87,7 @@ def _answer(document: dict[str, Any], ref: ObjectRef, planner: "_Planner") -> No
         raise FolderMarker(f"{ref} is the marker of a folder.", hint="No action needed: it has no content.")
     planned = planner.planned(ref, version)
     document["facts"] = _shown(planned.facts)
-    document["plan"] = planned.plan.as_json()
+    document["plan"] = plan_as_json(planned.plan)
     document["sequence"] = planned.sequence
 
 
