@@ -31,6 +31,10 @@ setup: .venv/.ready node_modules/.ready  ## create the environments (all other t
 	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep '^uv==' requirements-dev.txt)"
 	@$(BIN)/uv pip install -q -p $(BIN)/python -r requirements-dev.txt \
 	  || $(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@# Two packages bring aws_cdk/cloud_assembly_schema, and uv unpacks them at the same time: aws-cdk-lib's must stay.
+	@! grep -qs '"@aws-cdk/cloud-assembly-schema' .venv/lib/python3*/site-packages/aws_cdk/cloud_assembly_schema/__init__.py \
+	  || $(BIN)/python -m pip install -q --disable-pip-version-check --force-reinstall --no-deps \
+	    "$$(grep '^aws-cdk-lib==' requirements.txt)"
 	@touch $@
 
 node_modules/.ready: package.json package-lock.json .venv/.ready

@@ -52,4 +52,10 @@ def test_every_variable_in_a_hint_has_an_argument() -> None:
     texts = [text for text in re.findall(r'"([^"\n]*)"', code) if " " in text and "environment" not in text]
     named = {name for text in texts for name in re.findall(r"\bSSH_(?!FX_|DISCONNECT_)[A-Z_]*[A-Z]\b", text)}
     assert {"SSH_HOST", "SSH_DIR"} <= named
-    assert named - _ARGUMENTS.keys() <= {"SSH_SECRET_ARN", "SSH_SOURCES", "SSH_PASSWORD", "SSH_USERNAME"}
+    assert named - _ARGUMENTS.keys() <= {
+        "SSH_SECRET_ARN",
+        "SSH_SOURCES",
+        "SSH_RULES",
+        "SSH_PASSWORD",
+        "SSH_USERNAME",
+    }

@@ -25,17 +25,16 @@ WORLDPAY = Case(
     sent={"out/Shop_261128.xml": b"<cnpRequest/>", "out/Shop_261129.prg": b"<cnpRequest id='2'/>"},
     names=("Shop_261128.asc", "Shop_261129.asc"),
     mutations={
-        "no temporary name": Mutation(complaint="without the extension .prg", rules={"temporary": "{name}"}),
+        "no temporary name": Mutation(
+            complaint="without the extension .prg",
+            rules={"temporary": "{name}", "require_attributes": False},
+        ),
         "hidden temporary name": Mutation(complaint="without the extension .prg", rules={"temporary": None}),
         "wrong temporary name": Mutation(
             complaint="without the extension .prg", rules={"temporary": "{name}.partial"}
         ),
         "temporary name in capitals": Mutation(
             complaint="without the extension .prg", rules={"temporary": "{stem}.PRG"}
-        ),
-        "extension appended": Mutation(
-            complaint=r"still has \.prg",
-            rules={"name": "{stem}.prg.asc", "temporary": "{stem}", "allowed_names": None},
         ),
         "other name": Mutation(complaint="another name than", rules={"temporary": "{stem}{token}.prg"}),
         "wrong extension": Mutation(
@@ -137,7 +136,6 @@ ADYEN = Case(
         "wrong extension": Mutation(
             complaint="not the extension .csv", rules=named("Shop1_{sequence}_Modification.txt")
         ),
-        "no temporary name": Mutation(complaint="visible before", rules={"temporary": "{name}"}),
         "visible temporary name": Mutation(complaint="visible before", rules={"temporary": "{name}.partial"}),
         "extra file": Mutation(complaint="not the extension .csv", rules=EXTRA_FILE),
     },
@@ -184,7 +182,7 @@ BCB = Case(
     names=("salaries.xml", "suppliers.xml"),
     mutations={
         "temporary name in another directory": Mutation(
-            complaint="cannot be renamed to another directory", rules={"temporary": "/archive/.{name}"}
+            complaint="cannot be renamed to another directory", rules={"temporary": "/archive/.{token}{name}"}
         ),
         "no temporary name": Mutation(complaint="visible before", rules={"temporary": "{name}"}),
         "visible temporary name": Mutation(complaint="visible before", rules={"temporary": "{name}.partial"}),
