@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
 
+from local.cloud import LocalCloud, start_cloud
+from local.processes import CannotRun
 from local.sftp_server import RunningServer, sshd_path, start_asyncssh_server, start_sshd
 from tests.support import partner
 from tests.support.partner import tuned
@@ -26,6 +28,17 @@ def server(request: pytest.FixtureRequest, root: Path) -> Iterator[RunningServer
     """A healthy server of each kind."""
     with start(request.param, root) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """A local AWS for the tests of a file."""
+    with ExitStack() as stack:
+        try:
+            cloud = stack.enter_context(start_cloud(tmp_path_factory.mktemp("cloud")))
+        except CannotRun as error:
+            pytest.skip(f"there is no local AWS: {error}")
+        yield cloud
 
 
 @pytest.fixture

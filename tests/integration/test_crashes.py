@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import LocalCloud, start_cloud
-from local.processes import CannotRun
+from local.cloud import LocalCloud
 from s3_to_sftp.sftp.protocol import POSIX_RENAME
 from tests.support.crash_driver import PAUSING_STEPS, PROBING_STEPS, REPLACING_STEPS, STEPS, WRITE_BYTES
 from tests.support.crash_environment import CrashEnvironment, CrashingFunction, crash_environment
@@ -51,16 +50,6 @@ ATTEMPTS = {
 CONTINUATIONS = [name for name, attempt in ATTEMPTS.items() if attempt.pause_after]
 
 Announce = Callable[..., CrashEnvironment]
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    with ExitStack() as stack:
-        try:
-            cloud = stack.enter_context(start_cloud(tmp_path_factory.mktemp("cloud")))
-        except CannotRun as error:
-            pytest.skip(f"there is no local AWS: {error}")
-        yield cloud
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import LocalCloud, start_cloud
-from local.processes import CannotRun
+from local.cloud import LocalCloud
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
@@ -41,16 +40,6 @@ MATRIX = [
 ]
 
 Announce = Callable[[], CrashEnvironment]
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    with ExitStack() as stack:
-        try:
-            cloud = stack.enter_context(start_cloud(tmp_path_factory.mktemp("cloud")))
-        except CannotRun as error:
-            pytest.skip(f"there is no local AWS: {error}")
-        yield cloud
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -32,7 +33,7 @@ class Arrival:
         return posixpath.basename(self.path)
 
 
-class Document:
+class Document(ABC):
     """Rules that most partners have. Each method returns a complaint, and an empty text if there is none.
 
     Attributes:
@@ -65,9 +66,9 @@ class Document:
         """Judge the names of a RENAME."""
         return ""
 
+    @abstractmethod
     def arrived(self, file: Arrival, earlier: Sequence[Arrival]) -> str:
         """Judge a file under its final name."""
-        raise NotImplementedError
 
     def missing(self, arrivals: Sequence[Arrival]) -> str:
         """Judge everything at the end of the day."""
