@@ -11,7 +11,7 @@ The exit status is 0 if nothing was lost, no partial file was ever visible under
 version replaced a newer one, no receipt is false, every dead-lettered message has a reason, every held object
 can only be decided by an operator, the ledger knows every temporary file that is left, and the newest version
 of every key was delivered last. Files that the partner itself loses after they have their final name are not
-counted.
+counted. With --rules numbers must have no gap and no repetition, and each file its companions, in order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from chaos.environment import ChaosEnvironment, set_up
 from chaos.fault_injector import FaultInjector
 from chaos.objects import FIRST, Version, make_versions
 from chaos.reconciliation import Observations, Reconciliation, reconcile
-from chaos.records import appearance, final_names, temporary_names
+from chaos.records import Appearance, appearance, final_names, temporary_names
+from chaos.rules import VARIABLES, data_only, publish_rules, violations
 from chaos.watch import watched
 from local.deployment import function_log, missing_tool
 from local.processes import CannotRun, end_on_signals
@@ -47,7 +48,9 @@ def main() -> int:
     progress = Progress()
     progress.say(f"seed {options.seed}: repeat this run with --seed {options.seed}")
     try:
-        with set_up(progress, random.Random(f"{options.seed}/aws")) as env:  # noqa: S311 - not for secrets
+        rng = random.Random(f"{options.seed}/aws")  # noqa: S311 - not for secrets
+        variables, layer = (VARIABLES, publish_rules) if options.rules else (None, None)
+        with set_up(progress, rng, variables=variables, layer=layer) as env:
             result = _run(env, progress, options)
             print(f"\nseed {options.seed}\n{result.table()}\n", flush=True)
             if not result.is_good:
@@ -77,6 +80,9 @@ def _options() -> argparse.Namespace:
         type=float,
         default=300,
         help="seconds without progress after which to stop waiting (default: 300)",
+    )
+    parser.add_argument(
+        "--rules", action="store_true", help="a partner with a sequence, companions and temporary names"
     )
     parser.add_argument(
         "--log", type=Path, help="write the records of the function and the partner to this file"
@@ -111,22 +117,29 @@ def _run(env: ChaosEnvironment, progress: Progress, options: argparse.Namespace)
         _settle(env, progress, seconds=options.settle)
         env.partner.complete_delayed_renames()  # what still hangs is completed now, after everything else
     progress.say(f"{env.fault_schedule.continuations} continuations")
+    known = _observed(env, seen)
+    if not options.rules:
+        return reconcile(known)
+    result = reconcile(data_only(known))
+    result.broken_rules = violations(known)
+    return result
+
+
+def _observed(env: ChaosEnvironment, seen: set[Appearance]) -> Observations:
     inbox = env.partner.inbox
-    return reconcile(
-        Observations(
-            puts=env.puts,
-            events=env.partner.records.events,
-            seen=seen,
-            direct_writes=env.partner.records.direct_writes,
-            removed=env.partner.records.removed,
-            brought_back=env.partner.records.brought_back,
-            standing=[appearance(path, inbox) for path in final_names(inbox)],
-            temporaries=[str(path.relative_to(inbox)) for path in temporary_names(inbox)],
-            dead_lettered=env.dead_lettered(),
-            ledger=env.ledger(),
-            names=env.names_in_ledger(),
-            waiting=env.waiting(),
-        )
+    return Observations(
+        puts=env.puts,
+        events=env.partner.records.events,
+        seen=seen,
+        direct_writes=env.partner.records.direct_writes,
+        removed=env.partner.records.removed,
+        brought_back=env.partner.records.brought_back,
+        standing=[appearance(path, inbox) for path in final_names(inbox)],
+        temporaries=[str(path.relative_to(inbox)) for path in temporary_names(inbox)],
+        dead_lettered=env.dead_lettered(),
+        ledger=env.ledger(),
+        names=env.names_in_ledger(),
+        waiting=env.waiting(),
     )
 
 

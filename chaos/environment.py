@@ -7,7 +7,7 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,12 +81,14 @@ class Recorded:
         evidence: Evidence of its receipt; empty without a receipt.
         size: Bytes according to its receipt; None without a receipt.
         temporary: Name, below the directory, of the complete file that may have been renamed; or empty.
+        number: Its number in the sequence of the partner's rules; None: it has none.
     """
 
     state: str
     evidence: str = ""
     size: int | None = None
     temporary: str = ""
+    number: int | None = None
 
 
 @dataclass(kw_only=True)
@@ -189,8 +191,21 @@ class ChaosEnvironment:
 
 
 @contextmanager
-def set_up(progress: Progress, rng: random.Random) -> Iterator[ChaosEnvironment]:
-    """Starts everything without faults, and stops it when the block ends."""
+def set_up(
+    progress: Progress,
+    rng: random.Random,
+    *,
+    variables: Mapping[str, str] | None = None,
+    layer: Callable[[LocalCloud, Deployment], str] | None = None,
+) -> Iterator[ChaosEnvironment]:
+    """Starts everything without faults, and stops it when the block ends.
+
+    Args:
+        progress: Told of each step.
+        rng: Determines the faults of AWS.
+        variables: Further environment variables of the function.
+        layer: Publishes a layer for the function and returns its ARN; None: it has none.
+    """
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         folder = Path(name)
         with progress.step("preparing the local AWS (downloads MiniStack the first time)"):
@@ -203,7 +218,9 @@ def set_up(progress: Progress, rng: random.Random) -> Iterator[ChaosEnvironment]
             ):
                 with progress.step("cdk bootstrap and cdk deploy"):
                     deployment = _deploy(cloud, partner, folder / "cdk")
-                slowness = _tune(cloud, deployment, endpoint)
+                layers = [layer(cloud, deployment)] if layer is not None else None
+                own = {**(variables or {}), "AWS_ENDPOINT_URL": endpoint}
+                slowness = _tune(cloud, deployment, own, layers)
                 progress.say(f"this machine is {slowness:.1f} times slower than an idle one")
                 partner.disk.far_bytes_per_second /= slowness  # the large object still takes two invocations
                 yield ChaosEnvironment(
@@ -229,15 +246,17 @@ def _deploy(cloud: LocalCloud, partner: Partner, scratch: Path) -> Deployment:
     return deployment
 
 
-def _tune(cloud: LocalCloud, deployment: Deployment, endpoint: str) -> float:
-    """Shortens invocations, and routes the requests of the function to AWS through the proxy.
+def _tune(
+    cloud: LocalCloud, deployment: Deployment, variables: Mapping[str, str], layers: Sequence[str] | None
+) -> float:
+    """Shortens invocations, and gives the function its variables and layers.
 
     Returns:
         How many times slower the machine is than an idle one.
     """
     wait_for_test_event(cloud, deployment)
-    variables = {"AWS_ENDPOINT_URL": endpoint, "SSH_REPLY_TIMEOUT": "10", "SSH_CONNECT_TIMEOUT": "5"}
-    configure_function(cloud, deployment, timeout=TIMEOUT_SECONDS, variables=variables)
+    variables = {**variables, "SSH_REPLY_TIMEOUT": "10", "SSH_CONNECT_TIMEOUT": "5"}
+    configure_function(cloud, deployment, timeout=TIMEOUT_SECONDS, variables=variables, layers=layers)
     slowness = _slowness(cloud, deployment)
     seconds = round(TIMEOUT_SECONDS * slowness)
     configure_function(cloud, deployment, timeout=seconds, variables=variables)
@@ -276,6 +295,7 @@ def _recorded(item: dict[str, Any]) -> Recorded:
         evidence=receipt.get("evidence", {}).get("S", ""),
         size=int(receipt["bytes"]["N"]) if receipt else None,
         temporary=_below_inbox(commit.get("temporary", {}).get("S", "")),
+        number=int(receipt["sequence"]["N"]) if "sequence" in receipt else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from chaos.records import Appearance, Renamed, Taken
 
 _EVIDENCE = {"rename_ok", "seen_after_rename"}
 """Evidence that a receipt may have here: nothing may be assumed."""
+
+_BESIDE_PRESCRIBED = re.compile(r"-(2|probe|resume|void|[0-9]+-old)(?=\.partial$)")
+"""What marks a name beside a temporary one whose form the partner's rules prescribe."""
 
 _NOTHING = Recorded(state="nothing")
 
@@ -77,6 +81,7 @@ class Reconciliation:
         unexplained: In the dead-letter queue, or held, without a reason.
         outdated: Keys whose newest version was neither delivered last nor dead-lettered or held with a
             reason. What the partner lost afterwards does not count.
+        broken_rules: What breaks the partner's rules, where it has some.
         lost: Found nowhere.
         overtaken: Got their final name, but the function ended before it recorded that, and a newer version
             was faster than the next try: the ledger says superseded.
@@ -98,6 +103,7 @@ class Reconciliation:
     decidable: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
+    broken_rules: list[str] = field(default_factory=list)
     lost: list[Version] = field(default_factory=list)
     overtaken: list[Version] = field(default_factory=list)
     misrecorded: list[str] = field(default_factory=list)
@@ -136,6 +142,7 @@ class Reconciliation:
             ("temporary files left behind", len(self.temporaries)),
             ("names not in the ledger", len(self.untracked)),
             ("messages still in the queue", self.waiting),
+            ("partner's rules broken", len(self.broken_rules)),
             ("lost", len(self.lost)),
         ]
         return "\n".join(f"{name:<36}{number:>6}" for name, number in rows) + self._names()
@@ -150,6 +157,7 @@ class Reconciliation:
             "newest version missing": self.outdated,
             "ledger contradicts server": self.misrecorded,
             "name not in the ledger": self.untracked,
+            "rule broken": self.broken_rules,
             "lost": self.lost,
         }
 
@@ -313,6 +321,6 @@ def _last_of_their_keys(appeared: Iterable[Version]) -> set[Version]:
 
 def _is_known(name: str, known: Observations) -> bool:
     """Returns whether the ledger knows it. Names of auxiliary files contain that of the temporary file."""
-    own = name.removesuffix(".void")
+    own = _BESIDE_PRESCRIBED.sub("", name.removesuffix(".void"))
     stem = own.removesuffix(".part").removesuffix("-2").removesuffix("-probe").removesuffix("-resume")
     return name in known.brought_back or not {name, own, f"{stem}.part"}.isdisjoint(known.names)

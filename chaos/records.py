@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_TEMPORARY = ".part"
+_TEMPORARY, _PRESCRIBED = ".part", ".partial"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Renamed:
     @property
     def puts_back(self) -> bool:
         """Whether it is the partner's old file that had been moved aside."""
-        return self.temporary.endswith(".old")
+        return self.temporary.endswith((".old", f"-old{_PRESCRIBED}"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def temporary_names(inbox: Path) -> Iterator[Path]:
 
 def is_temporary(name: str) -> bool:
     """Returns whether this is the name of an unfinished file, or of one that was moved aside."""
-    return name.startswith(".") and _TEMPORARY in name
+    return (name.startswith(".") and _TEMPORARY in name) or name.endswith(_PRESCRIBED)
 
 
 def appearance(path: Path, inbox: Path) -> Appearance:

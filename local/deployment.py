@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,7 +177,12 @@ def put_secret(cloud: LocalCloud, deployment: Deployment, login: Mapping[str, st
 
 
 def configure_function(
-    cloud: LocalCloud, deployment: Deployment, *, variables: Mapping[str, str], timeout: int | None = None
+    cloud: LocalCloud,
+    deployment: Deployment,
+    *,
+    variables: Mapping[str, str],
+    timeout: int | None = None,
+    layers: Sequence[str] | None = None,
 ) -> None:
     """Changes the configuration of a deployed function, in a second instead of in a deployment.
 
@@ -189,6 +194,7 @@ def configure_function(
         deployment: It belongs to.
         timeout: Seconds that one invocation may take from now on; None: as many as now.
         variables: Environment variables to set; the others stay as they are.
+        layers: ARNs of all its layers; None: those that it has.
     """
     client = cloud.client("lambda")
     now = client.get_function_configuration(FunctionName=deployment.function)
@@ -196,6 +202,7 @@ def configure_function(
         FunctionName=deployment.function,
         Timeout=timeout or now["Timeout"],
         Environment={"Variables": {**now["Environment"]["Variables"], **variables}},
+        **({} if layers is None else {"Layers": list(layers)}),
     )
     client.get_waiter("function_updated_v2").wait(
         FunctionName=deployment.function, WaiterConfig={"Delay": 1, "MaxAttempts": 20}
