@@ -54,7 +54,7 @@ test: setup  ## all tests: unit, infra, integration, e2e, docs (WORKERS=4)
 compat: setup  ## the oldest and the newest CDK, Python 3.11 to 3.14 (those that this machine has)
 	@.ci/compat
 
-chaos: setup  ## inject faults for minutes, then reconcile the outcome of every object (CHAOS="--seed 7")
+chaos: setup  ## inject faults for minutes, then reconcile the outcome of every object (CHAOS="--seed 7 --rules")
 	@$(BIN)/python -m chaos $(CHAOS)
 
 fuzz: setup  ## malformed SFTP replies, SSH handshakes, events and keys, with three seeds (FUZZ="--seed 7")

@@ -21,13 +21,19 @@ _NONE_OF = (
     "held, though decidable",
     "names not in the ledger",
     "messages still in the queue",
+    "partner's rules broken",
 )
 
 
 @pytest.mark.usefixtures("_tools")
-def test_faults_of_every_kind_lose_no_object_and_expose_no_partial_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("more", "least"), [(["--objects", "60"], 30), (["--objects", "40", "--rules"], 20)], ids=["", "rules"]
+)
+def test_faults_of_every_kind_lose_no_object_and_expose_no_partial_file(
+    tmp_path: Path, more: list[str], least: int
+) -> None:
     log = tmp_path / "log"
-    options = ["--seed", str(_SEED), "--objects", "60", "--seconds", "25", "--settle", "900"]
+    options = ["--seed", str(_SEED), *more, "--seconds", "25", "--settle", "900"]
     try:
         run(
             [sys.executable, "-m", "chaos", *options],
@@ -40,4 +46,4 @@ def test_faults_of_every_kind_lose_no_object_and_expose_no_partial_file(tmp_path
         pytest.fail(read(log))
     figures = dict(re.findall(r"^(\S.*?) +(\d+)$", read(log), re.MULTILINE))
     assert {name: figures[name] for name in _NONE_OF} == dict.fromkeys(_NONE_OF, "0"), read(log)
-    assert int(figures["delivered"]) > 30
+    assert int(figures["delivered"]) > least
