@@ -40,7 +40,15 @@ class LeaseHeld(_NotNow):
 
 
 class SequenceHeld(_NotNow):
-    """Another object has taken the last number of the sequence, and is not delivered yet."""
+    """Another object has taken the last number of the sequence, and is not delivered yet.
+
+    Attributes:
+        holder: That object and its number.
+        is_being_sent: Whether a function is sending it now: its number will soon be free.
+    """
+
+    holder: str = ""
+    is_being_sent: bool = False
 
 
 class CircuitOpen(_NotNow):

@@ -51,6 +51,7 @@ class PlanCompletion:
         self._numbers = numbers
         self._now = now
         self._sleep = sleep
+        self._waited_in_vain_for = ""
 
     async def digests(
         self, session: SftpSession, attempt: Attempt, facts: PlanFacts, data: bytes | None
@@ -124,16 +125,20 @@ class PlanCompletion:
         claim_name(self._ledger, attempt.lease, attempt.plan, account=self._sftp.account, number=number)
 
     async def _number(self, attempt: Attempt, rules: DeliveryRules, executor: Executor) -> TakenNumber:
-        for _ in range(_NUMBER_TRIES):
+        for turn in range(_NUMBER_TRIES):
             try:
                 number: TakenNumber = await done_by(executor, lambda: self._take(attempt, rules))
             except SequenceHeld as held:
                 waited_for = held
             else:
                 return number
-            if attempt.deadline is not None and attempt.deadline.is_near():
+            is_hopeless = not waited_for.is_being_sent or waited_for.holder == self._waited_in_vain_for
+            is_over = attempt.deadline is not None and attempt.deadline.is_near()
+            if is_hopeless or is_over or turn == _NUMBER_TRIES - 1:
                 break
             await done_by(executor, lambda: self._sleep(_NUMBER_PAUSE_SECONDS))
+        # The objects behind this one must not wait, too: the one that has the number may be among them.
+        self._waited_in_vain_for = waited_for.holder
         raise waited_for
 
     def _take(self, attempt: Attempt, rules: DeliveryRules) -> TakenNumber:

@@ -76,7 +76,7 @@ class SequenceNumbers:
                 raise _changed(lease.ref, sequence, seen, seen_as)
             if is_held:
                 return TakenNumber(number=seen.number, taken_at=seen.taken_at)
-            free, given_up = self._without_holder(lease.ref, sequence, seen)
+            free, given_up = self._without_holder(lease.ref, sequence, seen, at=at)
             if period < seen.period and not seen.is_finer_than(period):  # another function's clock is ahead
                 raise _held(lease.ref, sequence, seen, "was taken by a clock that is ahead of this one")
             number = free.next_number(start=start, period=period)
@@ -123,7 +123,7 @@ class SequenceNumbers:
         return free.next_number(start=start, period=period), None, ""
 
     def _without_holder(
-        self, ref: ObjectRef, sequence: str, seen: Counter
+        self, ref: ObjectRef, sequence: str, seen: Counter, *, at: float = 0
     ) -> tuple[Counter, tuple[Change, ...]]:
         """Return the counter as it is once the holder has given up its number, and the check that it has.
 
@@ -139,7 +139,9 @@ class SequenceNumbers:
         if version.state is State.DELIVERED:
             return seen, ()
         if version.state not in _ENDED or may_be_seen(version):
-            raise _held(ref, sequence, seen, f"is {version.state}, and not delivered")
+            is_being_sent = version.owner is not None and version.lease_until > at
+            why = f"is {version.state}, and not delivered"
+            raise _held(ref, sequence, seen, why, is_being_sent=is_being_sent)
         pk, sk = seen.holder
         unchanged = Change(pk=pk, sk=sk, expected={"revision": version.revision})
         return replace(seen, number=seen.number - 1), (unchanged,)
@@ -175,12 +177,16 @@ def _deleted(ref: ObjectRef, sequence: str) -> LedgerError:
     )
 
 
-def _held(ref: ObjectRef, sequence: str, counter: Counter, why: str) -> SequenceHeld:
+def _held(
+    ref: ObjectRef, sequence: str, counter: Counter, why: str, *, is_being_sent: bool = False
+) -> SequenceHeld:
     holder = counter.holder_name or "The last object"
-    return SequenceHeld(
+    held = SequenceHeld(
         f"{ref} waits for the next number of the sequence {sequence!r}: {holder} has number "
         f"{counter.number} and {why}.",
         hint=f"No action needed while {holder} is being retried. If it was dead-lettered, redrive it; if the "
         "partner has it, `s3-to-sftp confirm` it. `s3-to-sftp sequence` shows and sets numbers.",
         retry_after=_HELD_SECONDS,
     )
+    held.holder, held.is_being_sent = f"{sequence} {counter.number} {holder}", is_being_sent
+    return held

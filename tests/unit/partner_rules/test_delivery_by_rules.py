@@ -459,6 +459,35 @@ def test_no_number_is_taken_while_the_last_one_is_not_delivered(ledger_table: An
     }
 
 
+def test_objects_behind_a_number_that_nobody_is_delivering_do_not_wait_for_it(ledger_table: Any) -> None:
+    harness = numbered(ledger_table, "x", *"abc")
+    harness.env.scripts[0] = cut_at(harness, "inbox/PAY_0001.csv", done=False)
+    with pytest.raises(RenameUnanswered):
+        harness.deliver(harness.ref("x"))
+    harness.env.scripts.clear()
+    refs = [harness.ref(key) for key in "abcx"]  # one invocation, the holder at its end
+    outcomes = dict(deliver_all(harness.function(), refs, harness.invocation()))
+    assert harness.slept == []
+    assert [type(outcomes[ref]) for ref in refs] == [SequenceHeld, SequenceHeld, SequenceHeld, Receipt]
+
+
+def test_number_that_is_being_delivered_is_waited_for_once(ledger_table: Any) -> None:
+    harness = numbered(ledger_table, "x", *"ab")
+    harness.env.scripts[0] = cut_at(harness, "inbox/PAY_0001.csv", done=False)
+    with pytest.raises(RenameUnanswered):
+        harness.deliver(harness.ref("x"))
+    harness.env.scripts.clear()
+    harness.ledger.lease(harness.ref("x"), harness.ledger.function("other"), plan="other rules")
+    function = harness.function()
+    waits = []
+    for key in "ab":
+        with pytest.raises(SequenceHeld):
+            function.deliver(harness.ref(key))
+        waits.append(len(harness.slept))
+    assert waits[0] > 1
+    assert waits[1] == waits[0]
+
+
 def test_number_of_an_object_that_is_given_up_goes_to_the_next_one(ledger_table: Any) -> None:
     harness = numbered(ledger_table, "x", "y")
 
