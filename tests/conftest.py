@@ -33,7 +33,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def dynamodb() -> Iterator[Any]:
     """A client of a DynamoDB in memory, one per module: loading its model takes longer than any test."""
     import boto3
-    from moto import mock_aws
+
+    from tests.support.memory_aws import mock_aws
 
     with mock_aws():
         yield boto3.client("dynamodb", "eu-west-1")

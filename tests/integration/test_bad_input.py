@@ -17,7 +17,6 @@ from typing import Any
 import asyncssh
 import boto3
 import pytest
-from moto import mock_aws
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp import handler
@@ -30,6 +29,7 @@ from tests.support.faults.sftp_server import (
     faulty,
 )
 from tests.support.lambda_events import lambda_context, s3_notification, s3_record, sqs_event
+from tests.support.memory_aws import mock_aws
 from tests.support.partner import contents_below
 
 BUCKET = "bucket"

@@ -18,7 +18,6 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from click.testing import CliRunner
-from moto import mock_aws
 
 from s3_to_sftp.operator_request import OperatorRequest
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -30,6 +29,7 @@ from s3_to_sftp_cli.aws import Aws
 from s3_to_sftp_cli.delivery import DeployedDelivery, WatchedSource
 from s3_to_sftp_cli.main import main
 from tests.support.ledger_environment import LedgerEnvironment, commit_of, create_table, ref
+from tests.support.memory_aws import mock_aws
 
 REGION = "eu-west-1"
 FUNCTION = "Acme-Function"

@@ -10,10 +10,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from moto import mock_aws
 
 from s3_to_sftp.credentials import PLACEHOLDER, Credentials, FixedCredentials, SecretCredentials, parse_secret
 from s3_to_sftp.errors import CredentialsError
+from tests.support.memory_aws import mock_aws
 from tests.support.memory_s3 import client_error
 
 CANARY = "hunter2-the-canary"

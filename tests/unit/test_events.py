@@ -14,7 +14,6 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # ships no types
-from moto import mock_aws
 
 from s3_to_sftp.errors import EventError, RemotePathRefused
 from s3_to_sftp.events import EventPublisher, NullPublisher, Publisher
@@ -22,6 +21,7 @@ from s3_to_sftp.outcomes import AlreadyGone, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.circuit_breaker import Opened, Recovered
 from s3_to_sftp.state.receipt import Receipt
+from tests.support.memory_aws import mock_aws
 
 DOCS = Path(__file__).parents[2] / "docs" / "events"
 SCHEMAS = {

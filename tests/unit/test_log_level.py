@@ -6,9 +6,9 @@ import sys
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from s3_to_sftp import handler
+from tests.support.memory_aws import mock_aws
 
 PASSWORD = "correct-horse-battery-staple"
 

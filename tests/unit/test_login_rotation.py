@@ -11,11 +11,11 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from moto import mock_aws
 
 from s3_to_sftp.credentials import READ_AGAIN_AFTER_SECONDS, Credentials, OtherLogin, SecretCredentials
 from s3_to_sftp.errors import CredentialsError
 from s3_to_sftp.login_fallback import YOUNG_SECONDS
+from tests.support.memory_aws import mock_aws
 from tests.support.memory_s3 import client_error
 
 CANARY = "s3cret-canary"

@@ -7,7 +7,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from s3_to_sftp import handler
 from s3_to_sftp.app import App
@@ -22,6 +21,7 @@ from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.table import Table
 from tests.support.lambda_events import lambda_context
 from tests.support.ledger_environment import TABLE, LedgerEnvironment, commit_of, create_table, ref
+from tests.support.memory_aws import mock_aws
 from tests.support.sftp_environment import SftpEnvironment
 
 KEY = "in/s3-to-sftp-selftest-20261129T024500Z-0a1b2c.csv"

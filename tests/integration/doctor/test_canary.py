@@ -13,7 +13,6 @@ from typing import Any
 import asyncssh
 import boto3
 import pytest
-from moto import mock_aws
 
 from local.processes import free_port
 from local.sftp_server import RunningServer, start_sshd
@@ -21,6 +20,7 @@ from s3_to_sftp.doctor.canary import examine_as_canary
 from s3_to_sftp.doctor.request import DoctorRequest
 from s3_to_sftp.events import CHANGED, UNAVAILABLE
 from tests.support.ledger_environment import TABLE, create_table
+from tests.support.memory_aws import mock_aws
 
 REGION = "eu-west-1"
 

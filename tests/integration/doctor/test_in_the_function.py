@@ -11,7 +11,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from s3_to_sftp import handler
 from s3_to_sftp.app import build_app
@@ -25,6 +24,7 @@ from s3_to_sftp.state.refused_logins import DynamoRefusedLogins
 from tests.support.faults.ssh_door import Asked, Door, failure, ssh_door
 from tests.support.lambda_events import LambdaContext
 from tests.support.ledger_environment import TABLE, create_table
+from tests.support.memory_aws import mock_aws
 
 REGION = "eu-west-1"
 CANARY = "canary-5e1f-c0ffee"

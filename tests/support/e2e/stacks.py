@@ -53,4 +53,6 @@ class Stacks:
             last_lines("\n".join(function_log(self._env.cloud, name)))
             for name in self.names("AWS::Lambda::Function", "Function")
         ]
-        return "\n".join([*logs, self._env.explain()])
+        root = self._env.partner.root
+        files = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+        return "\n".join(["at the partner:", *files, *logs, self._env.explain()])

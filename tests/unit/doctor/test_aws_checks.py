@@ -7,7 +7,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from s3_to_sftp.doctor.aws_checks import AwsChecks
 from s3_to_sftp.doctor.checklist import Checklist
@@ -15,6 +14,7 @@ from s3_to_sftp.doctor.report import Check, Outcome
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.server import Server
 from s3_to_sftp.settings import Settings
+from tests.support.memory_aws import mock_aws
 
 REGION = "eu-central-1"
 SERVER = Server(host="sftp.partner.example", port=22)

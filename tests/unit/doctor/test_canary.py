@@ -8,7 +8,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from s3_to_sftp import handler
 from s3_to_sftp.doctor import canary
@@ -21,6 +20,7 @@ from s3_to_sftp.state.partner_profile import PartnerProfile, PartnerProfiles
 from tests.support.function_environment import installed
 from tests.support.lambda_events import LambdaContext
 from tests.support.ledger_environment import TABLE, create_table
+from tests.support.memory_aws import mock_aws
 
 SERVER = "sftp.partner.example:22"
 REGION = "eu-west-1"

@@ -7,7 +7,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from s3_to_sftp.doctor.checklist import Checklist
 from s3_to_sftp.doctor.hold_checks import HoldChecks
@@ -19,6 +18,7 @@ from s3_to_sftp.state.breaker_item import BREAKER, breaker_attributes, breaker_k
 from s3_to_sftp.state.breaker_state import BreakerState
 from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, Hold, hold_attributes
 from tests.support.ledger_environment import TABLE, create_table
+from tests.support.memory_aws import mock_aws
 
 SERVER = Server(host="sftp.partner.example", port=22)
 NOW = 1_795_919_640.0  # 2026-11-29 02:34 UTC

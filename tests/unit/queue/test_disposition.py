@@ -10,7 +10,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from s3_to_sftp.errors import (
     ConfigurationError,
@@ -49,6 +48,7 @@ from s3_to_sftp.s3.envelopes import objects_in_message
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.lambda_events import s3_notification, s3_record, sqs_record
 from tests.support.ledger_environment import ref
+from tests.support.memory_aws import mock_aws
 
 A, B, C = (ref(key=key) for key in ("a", "b", "c"))
 SENT_AT = 1_795_392_000.0

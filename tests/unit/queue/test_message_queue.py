@@ -12,13 +12,13 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from moto import mock_aws
 
 from s3_to_sftp.errors import Disposition, QueueError
 from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryHistory
 from tests.support.lambda_events import sqs_record
+from tests.support.memory_aws import mock_aws
 
 BODY = '{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "a+b"}}}]}'
 EXPLANATION = {"reason": "The path is not safe.", "hint": "Rename it.", "error": "RemotePathRefused"}

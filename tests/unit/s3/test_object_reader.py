@@ -18,7 +18,6 @@ import boto3
 import pytest
 from botocore.exceptions import ConnectTimeoutError, IncompleteReadError, ReadTimeoutError
 from botocore.response import StreamingBody
-from moto import mock_aws
 from moto.backends import get_backend
 
 from s3_to_sftp.errors import (
@@ -39,6 +38,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.verification import VerifiedContent
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.write_window import write_and_close
+from tests.support.memory_aws import mock_aws
 from tests.support.memory_s3 import BUCKET, MemoryS3, client_error, crc_of
 from tests.support.scripted_server import ScriptedServer, result_of
 

@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from moto import mock_aws
 
 from s3_to_sftp.errors import (
     ConnectionLost,
@@ -35,6 +34,7 @@ from s3_to_sftp.state.circuit_breaker import (
     Recovered,
 )
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
+from tests.support.memory_aws import mock_aws
 
 TABLE = "ledger"
 SERVER = "sftp.partner.example:22"

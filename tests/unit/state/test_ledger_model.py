@@ -19,7 +19,6 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
-from moto import mock_aws
 
 from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
@@ -48,6 +47,7 @@ from s3_to_sftp.state.transitions import terminal_change
 from s3_to_sftp.state.update_expression import Change
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.ledger_environment import LEASE_SECONDS, TABLE, Clock, NamedLedger, create_table, ref
+from tests.support.memory_aws import mock_aws
 from tests.support.memory_s3 import MemoryS3, client_error
 from tests.support.memory_table import MemoryTable
 from tests.support.model_partner import (
