@@ -3,18 +3,20 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from enum import StrEnum
+from typing import Any, get_args, get_type_hints
 
-from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.rules.companion import Companion
-from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
+from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.invalid import InvalidRule
-from s3_to_sftp.rules.sequence import Reset, Sequence
+from s3_to_sftp.rules.sequence import Sequence
 
 PACKAGE, FILE = "s3_to_sftp_partner_rules", "rules.json"
 """Where the document is below a directory of `sys.path`."""
 _FORMAT = 1
+_KINDS: Mapping[str, Any] = {kind.__name__: kind for kind in (DeliveryRules, Companion, Sequence)}
+"""What a document may hold: data classes whose attributes are values, other rules, or lists of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,34 +88,53 @@ class RulesDocument:
                 raise ValueError(f"it has the unknown part {min(unknown)!r}")
             partner = written["partner"]
             return cls(
-                partner=None if partner is None else _from_json(partner),
-                sources={name: _from_json(rules) for name, rules in written["sources"].items()},
+                partner=None if partner is None else _rules_from_json(partner),
+                sources={name: _rules_from_json(rules) for name, rules in written["sources"].items()},
             )
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"it is not laid out as rules are: {error}") from None
 
 
-def _as_json(rules: DeliveryRules) -> dict[str, Any]:
-    """Return what is not as by default."""
-    default = DeliveryRules()
+def _as_json(rule: Any) -> dict[str, Any]:
+    """Return what is not as by default, and what kind of rule it is."""
     given = {
-        each.name: getattr(rules, each.name)
-        for each in fields(DeliveryRules)
-        if each.compare and getattr(rules, each.name) != getattr(default, each.name)
+        each.name: getattr(rule, each.name)
+        for each in fields(rule)
+        if each.compare and getattr(rule, each.name) != _default_of(each)
     }
-    if rules.sequence is not None:
-        given["sequence"] = vars(rules.sequence)
-    if rules.companions:
-        given["companions"] = [vars(companion) for companion in rules.companions]
-    return given
+    return {"is": type(rule).__name__, **{name: _plain(value) for name, value in given.items()}}
 
 
-def _from_json(written: Mapping[str, Any]) -> DeliveryRules:
+def _default_of(field: "Field[Any]") -> Any:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return _as_json(value)
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _rules_from_json(written: Mapping[str, Any]) -> DeliveryRules:
+    rules = _from_json(written)
+    if not isinstance(rules, DeliveryRules):
+        raise TypeError(f"{rules!r} are no rules of a partner")
+    return rules
+
+
+def _from_json(written: Mapping[str, Any]) -> Any:
     given = dict(written)
-    for name, kind in (("case", Case), ("if_exists", IfExists)):
-        if name in given:
-            given[name] = kind(given[name])
-    if sequence := given.get("sequence"):
-        given["sequence"] = Sequence(**{**sequence, "reset": Reset(sequence["reset"])})
-    given["companions"] = tuple(Companion(**each) for each in given.get("companions", ()))
-    return DeliveryRules(**given)
+    kind = _KINDS[given.pop("is")]
+    hints = get_type_hints(kind)
+    return kind(**{name: _rule_of(value, hints[name]) for name, value in given.items()})
+
+
+def _rule_of(value: Any, hint: Any) -> Any:
+    """Return the value as the attribute's type has it: texts are what their enumeration calls them."""
+    if isinstance(value, list):
+        element = (*get_args(hint), Any)[0]
+        return tuple(_rule_of(each, element) for each in value)
+    if isinstance(value, dict):
+        return _from_json(value)
+    kinds = [each for each in (hint, *get_args(hint)) if isinstance(each, type) and issubclass(each, StrEnum)]
+    return kinds[0](value) if kinds else value

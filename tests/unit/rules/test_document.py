@@ -136,7 +136,7 @@ def test_examples_and_source_change_no_digest() -> None:
 
 def test_only_what_is_not_as_by_default_is_written() -> None:
     text = RulesDocument(partner=DeliveryRules(), sources={}).as_text()
-    assert json.loads(text) == {"format": 1, "partner": {}, "sources": {}}
+    assert json.loads(text) == {"format": 1, "partner": {"is": "DeliveryRules"}, "sources": {}}
 
 
 JSON = st.recursive(
