@@ -78,6 +78,7 @@ class DeliveryPlan:
         requires_attributes: Whether an object is not delivered if the server refuses mode or time.
         sequence: Name of the sequence that the object gets a number of; None: it gets none.
         digests: Algorithms of the checksums that the companions hold.
+        transforms: What is done to the bytes on their way, in order, in words; none: they stay as they are.
     """
 
     file: PlannedFile
@@ -89,6 +90,7 @@ class DeliveryPlan:
     requires_attributes: bool = False
     sequence: str | None = None
     digests: tuple[str, ...] = ()
+    transforms: tuple[str, ...] = ()
 
     @property
     def must_be_prepared(self) -> bool:

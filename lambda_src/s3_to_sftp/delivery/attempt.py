@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery_plan import DeliveryPlan
 from s3_to_sftp.s3.object_reader import ObjectReader
-from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, SentContent
 from s3_to_sftp.state.remote_names import NameKind
 
 
@@ -57,6 +57,7 @@ class Attempt:
         rename_answered: Whether the server has said OK to the RENAME that gave it this name.
         rename_sent: Whether a RENAME of this attempt may have been sent.
         deadline: Of the invocation; None where the object shares its thread.
+        sent: What was sent in place of the object's bytes; None: they were.
         reserved: Temporary names of the files beside it, by the id of their step.
     """
 
@@ -72,6 +73,7 @@ class Attempt:
     rename_answered: bool = False
     rename_sent: bool = False
     deadline: Deadline | None = None
+    sent: SentContent | None = None
     reserved: dict[str, str] = field(default_factory=dict)
 
     def note_published(self, *, rename_answered: bool) -> None:

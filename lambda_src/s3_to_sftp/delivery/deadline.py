@@ -55,6 +55,20 @@ class Deadline:
         """Return whether it is time to stop."""
         return self._remaining() < self.reserve
 
+    @property
+    def seconds_of_work(self) -> float:
+        """What an invocation as long as this one has for work."""
+        return self.seconds - self.reserve
+
+    @property
+    def seconds_left(self) -> float:
+        """What is left for work."""
+        return self._remaining() - self.reserve
+
+    def is_fresh(self, share: float) -> bool:
+        """Return whether at least this share of the time for work is left."""
+        return self.seconds_left >= share * self.seconds_of_work
+
     def suffices_for(self, size: int, *, at_best: bool = False) -> bool:
         """Return whether so many bytes can be sent in time.
 
@@ -63,7 +77,7 @@ class Deadline:
             at_best: As fast as a function's network is; by default as slow as slow partners are.
         """
         speed = _FAST_BYTES_PER_SECOND if at_best else _SLOW_BYTES_PER_SECOND
-        return size / speed < self._remaining() - self.reserve
+        return size / speed < self.seconds_left
 
     def require_time_for(self, ref: ObjectRef, *, is_resumable: bool) -> None:
         """Refuse an object for which there is no time left.

@@ -29,6 +29,7 @@ from s3_to_sftp.delivery.publication import Publication
 from s3_to_sftp.delivery.recovery import Recovery
 from s3_to_sftp.delivery.resumable_upload import ResumableUpload
 from s3_to_sftp.delivery.temporary_name import second_name, temporary_name
+from s3_to_sftp.delivery.transformed_upload import TransformedUpload
 from s3_to_sftp.delivery_plan import DeliveryPlan
 from s3_to_sftp.errors import (
     NOT_LET_IN,
@@ -141,6 +142,15 @@ class Delivery:
             sha256=sha256,
             new_temporary=self._new_temporary,
         )
+        self._transformed_uploads = TransformedUpload(
+            s3=s3,
+            sftp=sftp,
+            ledger=self._ledger,
+            execution=self._execution,
+            uploads=self._uploads,
+            publication=self._publication,
+            sha256=sha256,
+        )
 
     # A large object, or one that has a history.
 
@@ -194,7 +204,8 @@ class Delivery:
             self._uploads.start_over(attempt)
         if self._leftovers.remove_dead(attempt.lease, attempt.progress.resume):
             attempt.progress.has_answered = True
-        reader, staged = self._uploads.upload(attempt, deadline)
+        uploads = self._transformed_uploads if attempt.plan.transforms else self._uploads
+        reader, staged = uploads.upload(attempt, deadline)
         if not staged.complete:
             self._uploads.save_checkpoint(attempt, reader, staged)
         commit = self._publication.commit_of(attempt, staged, self._verify(attempt, reader))

@@ -9,6 +9,7 @@ from s3_to_sftp.delivery_plan import DeliveryPlan, default_plan
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.state.ledger import Commit, Lease
+from s3_to_sftp.stream_transform import StreamTransform
 
 
 class PlanExecution(Protocol):
@@ -41,6 +42,13 @@ class PlanExecution(Protocol):
 
     async def before_upload(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """Do what must be done before the first byte is written. Called where the plan asks for it."""
+
+    def transform(self, attempt: Attempt) -> StreamTransform:
+        """Return one pass over the bytes, where the plan has transforms.
+
+        Raises:
+            DeliveryError: It cannot begin.
+        """
 
     async def before_commit(
         self,
@@ -96,6 +104,10 @@ class NoRules:
 
     async def before_upload(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """Do nothing."""
+
+    def transform(self, attempt: Attempt) -> StreamTransform:
+        """Never called: no plan has transforms."""
+        raise AssertionError(f"{attempt.plan} is not transformed")
 
     async def before_commit(
         self,

@@ -60,7 +60,7 @@ class Publication:
         return Commit(
             temporary=staged.temporary,
             remote_path=attempt.lease.remote_path,
-            size=content.size,
+            size=staged.acknowledged,
             modified=modified,
             server=self._sftp.identity,
             # Under its final name it is published with its last byte.
@@ -70,6 +70,7 @@ class Publication:
             checksum=content.checksum,
             verified_by=content.verified_by,
             sha256=content.sha256,
+            sent=attempt.sent,
         )
 
     async def commit_and_publish(

@@ -11,6 +11,7 @@ from enum import Enum
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.leftovers import Leftovers, own_names
 from s3_to_sftp.delivery.publication import Publication
+from s3_to_sftp.delivery_plan import DeliveryPlan
 from s3_to_sftp.errors import OutcomeUnknown
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.client import SftpClient
@@ -94,6 +95,7 @@ class Recovery:
             temporary=temporary,
             final=final,
             if_unknown=self._if_unknown,
+            is_as_planned=_is_as_planned(commit, attempt.plan),
         )
         asides = own_names(attempt.lease, NameKind.ASIDE)
         _log.warning(
@@ -138,6 +140,7 @@ def judge(
     temporary: PathStatus,
     final: PathStatus,
     if_unknown: UnknownOutcome = UnknownOutcome.HOLD,
+    is_as_planned: bool = True,
 ) -> Verdict:
     """Judge what became of a file.
 
@@ -148,16 +151,24 @@ def judge(
         temporary: What that server shows under the temporary name.
         final: What it shows under the final name of the commit.
         if_unknown: What to do where nothing that can be seen tells.
+        is_as_planned: Whether it holds what the partner should get now.
     """
     is_other_account = server.account != commit.server.account
     if temporary.present:
         # A temporary name is random: where it stands, this is the server of the commit.
-        is_wanted = _is_intact(commit, temporary) and remote_path == commit.remote_path
+        is_wanted = is_as_planned and _is_intact(commit, temporary) and remote_path == commit.remote_path
         return Verdict.PUBLISH if is_wanted else Verdict.START_OVER
     # What cannot be seen may have lost its tail: it is not renamed.
     if not commit.rename_unanswered or is_other_account:
         return Verdict.START_OVER
     return Verdict.DELIVERED if _is_it(commit, final) else _IF_UNKNOWN[if_unknown]
+
+
+def _is_as_planned(commit: Commit, plan: DeliveryPlan) -> bool:
+    """Return whether the bytes of the file were changed as the plan has it, and all of it is known."""
+    if commit.sent is None:
+        return not plan.transforms
+    return commit.sent.transforms == plan.transforms and {*plan.digests} <= {*commit.sent.digests}
 
 
 def _is_intact(commit: Commit, temporary: PathStatus) -> bool:

@@ -127,6 +127,17 @@ class ResumableUpload:
         progress.resume, attempt.commit = None, None
         progress.has_progress = attempt.has_written = False
 
+    @contextlib.contextmanager
+    def noting_what_is_written(self, attempt: Attempt) -> Iterator[None]:
+        """Note that the block may write files under the temporary name and beside it."""
+        had_written, attempt.has_written = attempt.has_written, True
+        try:
+            yield
+        except NOT_LET_IN:
+            # Nobody was let in. What was written before that, over another connection, is there all the same.
+            attempt.has_written = had_written
+            raise
+
     def _upload_over_one_connection(
         self, attempt: Attempt, deadline: Deadline
     ) -> tuple[ObjectReader, Staged]:
@@ -139,7 +150,7 @@ class ResumableUpload:
                 "Its checksum so far is of another kind.", hint="It is sent from the beginning."
             )
         self._require_time_or_resume(attempt, reader, deadline)
-        with self._noting_what_is_written(attempt):
+        with self.noting_what_is_written(attempt):
             staged = self._sftp.upload(
                 UploadRequest(
                     source=reader,
@@ -174,17 +185,6 @@ class ResumableUpload:
             if resume is None or ref.etag or ref.version_id:
                 raise
             raise CheckpointLost(changed.reason, hint="It is sent from the beginning.") from None
-
-    @contextlib.contextmanager
-    def _noting_what_is_written(self, attempt: Attempt) -> Iterator[None]:
-        """Note that the block may write files under the temporary name and beside it."""
-        had_written, attempt.has_written = attempt.has_written, True
-        try:
-            yield
-        except NOT_LET_IN:
-            # Nobody was let in. What was written before that, over another connection, is there all the same.
-            attempt.has_written = had_written
-            raise
 
     # Another try within the invocation.
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.expression import check_expression
+from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.rules.invalid import InvalidRule, require_items, require_range, require_type
 from s3_to_sftp.rules.name_checks import (
     FINAL_NAME,
@@ -78,6 +79,8 @@ class DeliveryRules:
             `preserve_time`. By default the refusal is remembered, and the file delivered without.
         sequence: The numbers of `{sequence}`.
         companions: Files beside the data, in this order.
+        transforms: What is done to the data on its way, in this order. Size and checksums in companions are
+            of what is sent. One invocation must be enough for an object: nothing is resumed.
         examples: Keys whose plans are made at synth, so that mistakes are seen there.
         source: Where these rules are written down, for people.
 
@@ -97,6 +100,7 @@ class DeliveryRules:
     require_attributes: bool = False
     sequence: Sequence | None = None
     companions: ListOf[Companion] = ()
+    transforms: ListOf[Gzip] = ()
     examples: ListOf[str] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
 
@@ -119,6 +123,7 @@ class DeliveryRules:
         self._check_direct()
         check_files(self.name, [each.name for each in self.companions], self.temporary)
         object.__setattr__(self, "companions", tuple(self.companions))
+        object.__setattr__(self, "transforms", tuple(self.transforms))
         object.__setattr__(self, "examples", tuple(self.examples))
 
     @cached_property
@@ -144,7 +149,11 @@ class DeliveryRules:
     @property
     def uses_event_time(self) -> bool:
         """Whether the rules use the time of the object's event."""
-        return self.preserve_time or any(template.uses("event_time") for template in self.templates)
+        return (
+            self.preserve_time
+            or any(template.uses("event_time") for template in self.templates)
+            or any(each.uses_event_time for each in self.transforms)
+        )
 
     @property
     def templates(self) -> tuple[Template, ...]:
@@ -178,6 +187,7 @@ class DeliveryRules:
         require_items("companions", self.companions, Companion, wanted="companions, as Companion.marker(...)")
         if len(self.companions) > _MOST_COMPANIONS:
             raise InvalidRule("companions", f"must be at most {_MOST_COMPANIONS}, got {len(self.companions)}")
+        require_items("transforms", self.transforms, Gzip, wanted="transforms, as Gzip()")
         require_items("examples", self.examples, str, wanted="keys")
 
     def _check_values(self) -> None:

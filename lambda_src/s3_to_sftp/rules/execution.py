@@ -20,13 +20,15 @@ from s3_to_sftp.rules.rename_proof import RenameProof
 from s3_to_sftp.rules.rule_set import RuleSet
 from s3_to_sftp.rules.sequence_counter import delivered_change
 from s3_to_sftp.rules.sequence_numbers import SequenceNumbers
+from s3_to_sftp.rules.transforms import transform_of
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
 from s3_to_sftp.state.items import name_entry
-from s3_to_sftp.state.ledger import DATA, Commit, Lease, Ledger
+from s3_to_sftp.state.ledger import DATA, Commit, Lease, Ledger, SentContent
 from s3_to_sftp.state.table import Table
+from s3_to_sftp.stream_transform import StreamTransform
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 
@@ -100,9 +102,9 @@ class RulesExecution:
         return self._rules.of(ref).path_without_asking(ref, now=self._now())
 
     def travels_alone(self, ref: ObjectRef) -> bool:
-        """See `PlanExecution`: numbers are taken one after the other."""
+        """See `PlanExecution`: numbers are taken one after the other, transforms make one pass each."""
         rules = self._rules.of(ref).rules
-        return rules is not None and (rules.sequence is not None or rules.is_direct)
+        return rules is not None and (rules.sequence is not None or rules.is_direct or bool(rules.transforms))
 
     # Before the first byte.
 
@@ -121,7 +123,7 @@ class RulesExecution:
     ) -> None:
         """Settle the name and record it: from now on what has this name is ours."""
         facts = facts_of(attempt.lease)
-        if attempt.plan.companions_before:
+        if attempt.plan.companions_before and not attempt.plan.transforms:
             facts = replace(facts, digests=await self._completion.digests(session, attempt, facts, None))
         await self._completion.settle(session, attempt, executor, facts)
         lease, path = attempt.lease, attempt.plan.file.path
@@ -153,6 +155,12 @@ class RulesExecution:
 
     # Between the last byte and the commit.
 
+    def transform(self, attempt: Attempt) -> StreamTransform:
+        """See `PlanExecution`."""
+        of_object = self._rules.of(attempt.lease.ref)
+        assert of_object.rules is not None  # noqa: S101 - the plan is theirs
+        return transform_of(of_object.rules, of_object.item, facts_of(attempt.lease))
+
     async def before_commit(
         self,
         session: SftpSession,
@@ -169,7 +177,10 @@ class RulesExecution:
         attempt.earlier_rename = earlier is not None and earlier.rename_pending
         facts = replace(facts_of(attempt.lease), size=commit.size)
         try:
-            digests = await self._completion.digests(session, attempt, facts, data)
+            if commit.sent is not None:
+                digests: Mapping[str, str] = commit.sent.digests
+            else:
+                digests = await self._completion.digests(session, attempt, facts, data)
             facts = replace(facts, digests=digests)
             if commit.is_renamed:
                 self._completion.set_plan(attempt, facts)
@@ -229,7 +240,18 @@ class RulesExecution:
         """See `PlanExecution`."""
         companions = attempt.plan.companions
         number = facts_of(attempt.lease).sequence if attempt.plan.sequence else None
+        sent = attempt.commit.sent if attempt.commit is not None else None
         return {
+            **(_sent_details(sent) if sent is not None else {}),
             **({"sequence": number} if number is not None else {}),
             **({"companions": [companion.path for companion in companions]} if companions else {}),
         }
+
+
+def _sent_details(sent: SentContent) -> dict[str, Any]:
+    """Return what a receipt says of bytes that were changed on their way."""
+    return {
+        "transforms": list(sent.transforms),
+        "source_bytes": sent.source_size,
+        **{f"sent_{name}": digest for name, digest in sorted(sent.digests.items())},
+    }

@@ -37,6 +37,7 @@ def _upload(plan: DeliveryPlan) -> list[str]:
     attributes += [] if plan.modified is None else ["the time of the object"]
     taken = plan.sequence is not None
     return [
+        *plan.transforms,
         f"upload the data {where}",
         *([f"set {' and '.join(attributes)}"] if attributes else []),
         *([f"take the next number of the sequence {plan.sequence!r}"] if taken else []),

@@ -14,6 +14,7 @@ from s3_to_sftp.rules.delivery_rules import FOLDER_FIELDS, DeliveryRules
 from s3_to_sftp.rules.plan_checks import check_field, check_files, check_name, check_temporary
 from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.template import MissingValue, Pending, Template, value_of
+from s3_to_sftp.rules.transformed_object import TransformedObject
 from s3_to_sftp.rules.uniqueness import is_unique
 
 
@@ -83,7 +84,13 @@ def plan(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> Deliver
         requires_attributes=rules.require_attributes,
         sequence=rules.sequence.name if rules.sequence else None,
         digests=tuple(sorted(used)),
+        transforms=tuple(each.described(transformed_object(item, facts)) for each in rules.transforms),
     )
+
+
+def transformed_object(item: PlannedObject, facts: PlanFacts) -> TransformedObject:
+    """Return what transforms know of the object."""
+    return TransformedObject(name=item.key.rpartition("/")[2], event_time=facts.event_time)
 
 
 def _values(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> dict[str, object]:

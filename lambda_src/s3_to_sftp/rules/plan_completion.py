@@ -160,7 +160,10 @@ class PlanCompletion:
             return
         commit, facts = attempt.commit, facts_of(attempt.lease)
         assert commit is not None  # noqa: S101 - the data has its final name
-        digests = await self.digests(session, attempt, facts, None)
+        if commit.sent is not None:
+            digests: Mapping[str, str] = commit.sent.digests
+        else:
+            digests = await self.digests(session, attempt, facts, None)
         facts = replace(facts, size=commit.size, digests=digests)
         if (sequence := attempt.plan.sequence) is not None and facts.sequence is None:
             facts = replace(facts, sequence=self._numbers.held_by(attempt.lease.ref, sequence))

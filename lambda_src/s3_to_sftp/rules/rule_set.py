@@ -60,7 +60,7 @@ class RulesOfObject:
             rules=self.fingerprint,
             delivery_time=int(now),
             event_time=ref.event_time if ref.event_time is not None else int(now),
-            size=ref.size,
+            size=None if self.rules is not None and self.rules.transforms else ref.size,
         )
 
 

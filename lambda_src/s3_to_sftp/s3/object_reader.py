@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
@@ -96,7 +96,9 @@ class ObjectReader:
         )
         self.start = self.position = self._verification.start
 
-    def blocks(self, ranges: Iterable[Range], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
+    def blocks(
+        self, ranges: Iterable[Range], block_bytes: int
+    ) -> Generator[tuple[int, memoryview], None, None]:
         """Yield offset and bytes of each block of the ranges, in order, while the next ones are being read.
 
         A block is valid until the next one is asked for: its memory is reused.

@@ -174,6 +174,10 @@ class Fields:
         """Return all fields, each a whole number that is not negative."""
         return {name: self.integer(name) for name in self._item}
 
+    def all_texts(self) -> dict[str, str]:
+        """Return all fields, each a text."""
+        return {name: self.text(name) for name in self._item}
+
     def names(self) -> tuple[str, ...]:
         """Return the names of all fields."""
         return tuple(self._item)

@@ -12,8 +12,9 @@ from typing import Any
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Item
+from s3_to_sftp.state.commit_item import commit_fields
 from s3_to_sftp.state.file_claim import claim_change, refuse_claim_of_other
-from s3_to_sftp.state.items import State, commit_fields, name_entry
+from s3_to_sftp.state.items import State, name_entry
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
 from s3_to_sftp.state.snapshot import Snapshot, superseded_error
 from s3_to_sftp.state.table import Table

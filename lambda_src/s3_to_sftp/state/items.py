@@ -16,8 +16,8 @@ from enum import StrEnum
 
 from s3_to_sftp.operator_request import OperatorRequest
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.attributes import Fields, Item, RawAttribute
+from s3_to_sftp.state.commit_item import read_commit
 from s3_to_sftp.state.ledger import Checkpoint, Commit
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
 
@@ -203,7 +203,7 @@ def read_version(item: Item) -> VersionItem:
         lease_until=fields.number("lease_until") if owner is not None else 0,
         remote_path=fields.optional_text("remote_path"),
         checkpoint=_read_checkpoint(checkpoint) if checkpoint is not None else None,
-        commit=_read_commit(commit) if commit is not None else None,
+        commit=read_commit(commit) if commit is not None else None,
         reason=fields.optional_text("reason") or "",
         hint=fields.optional_text("hint") or "",
         changed_at=_seconds(fields.optional_text("status_at")),
@@ -216,7 +216,7 @@ def read_version(item: Item) -> VersionItem:
 
 
 def _read_steps(fields: Fields | None) -> Mapping[str, Commit]:
-    return {} if fields is None else {name: _read_commit(step) for name, step in fields.maps()}
+    return {} if fields is None else {name: read_commit(step) for name, step in fields.maps()}
 
 
 def _seconds(text: str | None) -> float | None:
@@ -240,46 +240,6 @@ def _read_checkpoint(fields: Fields) -> Checkpoint:
         is_spread=fields.flag("is_spread"),
         refusals=fields.integer("refusals"),
     )
-
-
-def _read_commit(fields: Fields) -> Commit:
-    return Commit(
-        temporary=fields.text("temporary"),
-        remote_path=fields.text("remote_path"),
-        size=fields.integer("size"),
-        modified=fields.optional_integer("modified"),
-        server=ServerIdentity(
-            host=fields.text("host"),
-            port=fields.integer("port"),
-            user=fields.text("user"),
-            host_key=fields.text("host_key"),
-        ),
-        checksum_algorithm=fields.text("checksum_algorithm"),
-        checksum=fields.text("checksum"),
-        verified_by=fields.text("verified_by"),
-        sha256=fields.text("sha256"),
-        rename_unanswered=fields.flag("rename_unanswered"),
-        is_renamed=fields.flag("is_renamed"),
-        evidence=fields.optional_text("evidence") or "",
-    )
-
-
-def commit_fields(commit: Commit) -> dict[str, object]:
-    """Return the attributes of a commit in the version's item."""
-    return {
-        "temporary": commit.temporary,
-        "remote_path": commit.remote_path,
-        "size": commit.size,
-        "modified": commit.modified,
-        **vars(commit.server),
-        "checksum_algorithm": commit.checksum_algorithm,
-        "checksum": commit.checksum,
-        "verified_by": commit.verified_by,
-        "sha256": commit.sha256,
-        "rename_unanswered": commit.rename_unanswered,
-        "is_renamed": commit.is_renamed,
-        **({"evidence": commit.evidence} if commit.evidence else {}),
-    }
 
 
 def read_key(item: Item) -> KeyItem:

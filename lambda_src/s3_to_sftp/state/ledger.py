@@ -60,23 +60,39 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SentContent:
+    """What was sent in place of the object's bytes.
+
+    Attributes:
+        transforms: What was done to them, in order, as the plan has it.
+        source_size: Bytes of the object.
+        digests: Of what was sent, in hexadecimal, by algorithm.
+    """
+
+    transforms: tuple[str, ...]
+    source_size: int
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Commit:
     """A file that is complete under its temporary name, and what it takes to find out its fate later.
 
     Attributes:
         temporary: The name that holds every byte.
         remote_path: The final name.
-        size: Bytes.
+        size: Bytes of the file.
         modified: Modification time of the temporary file by the server's clock, in seconds since 1970; None
             where the server does not tell.
         server: Where it is.
         checksum_algorithm: Of `checksum`.
-        checksum: Of the bytes, in base64 as S3 writes it.
+        checksum: Of the object's bytes, in base64 as S3 writes it.
         verified_by: Which checksum of S3's it matches, as in a receipt.
-        sha256: Of the bytes in hexadecimal, where it was requested (empty: it was not).
+        sha256: Of the object's bytes in hexadecimal, where it was requested (empty: it was not).
         rename_unanswered: Whether a RENAME may have been sent whose answer never came.
         is_renamed: Whether one was answered with OK; only the receipt is missing.
         evidence: What shows that it has its final name, where no RENAME was answered: an `Evidence`.
+        sent: What the file holds in place of the object's bytes; None: it holds them.
     """
 
     temporary: str
@@ -91,6 +107,7 @@ class Commit:
     rename_unanswered: bool = True
     is_renamed: bool = False
     evidence: str = ""
+    sent: SentContent | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

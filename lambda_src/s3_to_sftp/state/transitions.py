@@ -7,12 +7,12 @@ from s3_to_sftp.errors import DeliveryError, LedgerError
 from s3_to_sftp.explanation import failure_fields
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import RawAttribute
+from s3_to_sftp.state.commit_item import commit_fields
 from s3_to_sftp.state.items import (
     KEY,
     KeyItem,
     State,
     VersionItem,
-    commit_fields,
     instant,
     name_entry,
     partition_key,

@@ -12,7 +12,9 @@ import pytest
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.rules.sequence import Sequence
+from s3_to_sftp.rules.transformed_object import TransformedObject
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.killable_function import KillableEnvironment, Landed
 
@@ -36,6 +38,10 @@ RULES = {
     "mode and time": dataclasses.replace(NUMBERED, mode=0o640, preserve_time=True),
     "refuse": dataclasses.replace(NUMBERED, if_exists=IfExists.REFUSE),
     "skip": dataclasses.replace(NAMED, if_exists=IfExists.SKIP),
+    "gzip": dataclasses.replace(NUMBERED, transforms=(Gzip(),)),
+    "gzip in another directory": dataclasses.replace(
+        NAMED, transforms=(Gzip(),), temporary="staging/{token}_{name}.partial"
+    ),
     "new name": dataclasses.replace(NAMED, if_exists=IfExists.NEW_NAME, temporary="{name}.{token}.partial"),
 }
 KEYS = ("a", "b")
@@ -61,6 +67,15 @@ def steps_of(rules: DeliveryRules, refs_of: Announce) -> int:
     return env.invoke(refs_of(env)).steps
 
 
+def as_sent(rules: DeliveryRules, data: bytes) -> bytes:
+    """What the partner gets of an object's bytes."""
+    stands_for = TransformedObject(name="", event_time=0)
+    for each in rules.transforms:
+        stream = each.stream(stands_for)
+        data = stream.feed(data) + stream.finish()
+    return data
+
+
 def companions_of(name: str, data: bytes) -> dict[str, bytes]:
     """What stands beside a file, in the order in which it appears."""
     sha256 = hashlib.sha256(data).hexdigest()
@@ -77,7 +92,8 @@ def assert_arrived_once(env: KillableEnvironment, refs: list[ObjectRef]) -> None
     paths = {ref: receipt_path(env, ref) for ref in refs}
     wanted: dict[str, bytes] = {}
     for ref, path in paths.items():
-        files = companions_of(path.removeprefix("inbox/"), env.s3.objects[ref.key])
+        data = as_sent(env.rules, env.s3.objects[ref.key])
+        files = companions_of(path.removeprefix("inbox/"), data)
         mine = [landed for landed in env.disk.landed if landed.path in files]
         assert mine == [Landed(*each) for each in files.items()], ref.key
         wanted |= files
