@@ -18,6 +18,7 @@ with function_package():
     from s3_to_sftp.rules import profiles
     from s3_to_sftp.rules.companion import Companion
     from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
+    from s3_to_sftp.rules.gzip_transform import Gzip, GzipTime
     from s3_to_sftp.rules.invalid import InvalidRule
     from s3_to_sftp.rules.profiles import Period
     from s3_to_sftp.rules.sequence import Reset, Sequence
@@ -31,6 +32,8 @@ __all__ = [
     "DeliveryMetrics",
     "DeliveryRules",
     "DeliverySecurityGroup",
+    "Gzip",
+    "GzipTime",
     "IfExists",
     "InvalidArgument",
     "InvalidRule",

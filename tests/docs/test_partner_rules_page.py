@@ -13,31 +13,19 @@ from typing import Any
 import pytest
 
 import cdk_s3_to_sftp
-from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.rules import profiles
-from s3_to_sftp.rules.companion import CONTENT_FIELDS, Companion
-from s3_to_sftp.rules.delivery_rules import NAME_FIELDS, TEMPORARY_FIELDS, Case, DeliveryRules
+from s3_to_sftp.rules.companion import CONTENT_FIELDS
+from s3_to_sftp.rules.delivery_rules import NAME_FIELDS, TEMPORARY_FIELDS, DeliveryRules
 from s3_to_sftp.rules.explanation import steps_of
-from s3_to_sftp.rules.invalid import InvalidRule
 from s3_to_sftp.rules.plan import PlannedObject, plan
 from s3_to_sftp.rules.plan_facts import PlanFacts
-from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.rules.times import KNOWN
 
 PAGE = (Path(__file__).parents[2] / "docs/guides/partner-rules.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 DEMANDS, _, REST = PAGE.partition("## One line for each demand")[2].partition("### Not yet")
 PROFILES = REST.partition("## Profiles")[2].partition("## Reference")[0]
-NAMES: dict[str, Any] = {
-    "Case": Case,
-    "Companion": Companion,
-    "DeliveryRules": DeliveryRules,
-    "IfExists": IfExists,
-    "InvalidRule": InvalidRule,
-    "Reset": Reset,
-    "Sequence": Sequence,
-    "profiles": profiles,
-}
+NAMES: dict[str, Any] = {name: getattr(cdk_s3_to_sftp, name) for name in cdk_s3_to_sftp.__all__}
 """What users import from the construct's package."""
 NOW = 1_795_860_000
 """When the examples of the page are put and delivered: 2026-11-28 10:00 UTC."""
