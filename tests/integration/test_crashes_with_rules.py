@@ -6,10 +6,12 @@ process that knows of it only what is in the ledger.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from local.cloud import LocalCloud
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
+from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.rules.sequence import Sequence
 from tests.support.crash_driver import RULES_STEPS, WRITE_BYTES
 from tests.support.crash_environment import INBOX, CrashEnvironment, CrashingFunction, crash_environment
@@ -31,11 +34,13 @@ NUMBERED = DeliveryRules(
     name="PAY_{sequence:04d}.csv", temporary="{name}.partial", sequence=Sequence(), companions=COMPANIONS
 )
 NAMED = DeliveryRules(name="{stem}.csv", temporary="{name}.partial", companions=COMPANIONS)
+PACKED = replace(NUMBERED, transforms=(Gzip(level=1),))
 OBJECTS = {f"{name}.csv": os.urandom(2 * WRITE_BYTES + place) for place, name in enumerate("ab")}
 AROUND = ("mid-write", "after the commit, before RENAME", "after RENAME, before the record")
 """Steps that a function without rules has, too."""
 MATRIX = [
     *((NUMBERED, step) for step in (*AROUND, *RULES_STEPS)),
+    *((PACKED, step) for step in (*AROUND, *RULES_STEPS)),
     *((NAMED, step) for step in RULES_STEPS if step.startswith("RENAME")),
 ]
 
@@ -80,8 +85,13 @@ def document(rules: DeliveryRules) -> RulesDocument:
     return RulesDocument(partner=rules, sources={})
 
 
+def unpacked(rules: DeliveryRules, sent: bytes) -> bytes:
+    """The bytes of an object, from what the partner has got of it."""
+    return gzip.decompress(sent) if rules.transforms else sent
+
+
 def files_of(name: str, data: bytes) -> dict[str, bytes]:
-    """What stands at the partner of one object, in the order in which it appears."""
+    """What stands at the partner of one object, in the order in which it appears, given what was sent."""
     sha256 = hashlib.sha256(data).hexdigest()
     return {
         f"{INBOX}/{name.removesuffix('.csv')}.xml": f"{name};{len(data)};{sha256}".encode(),
@@ -91,12 +101,14 @@ def files_of(name: str, data: bytes) -> dict[str, bytes]:
     }
 
 
-def assert_arrived_once(env: CrashEnvironment) -> None:
+def assert_arrived_once(env: CrashEnvironment, rules: DeliveryRules) -> None:
     """Assert that each object has its files, each named once and in order, and that nothing else stands."""
     names = {key: env.receipt(key)["remote_path"]["S"].removeprefix(f"{INBOX}/") for key in OBJECTS}
-    each = {key: files_of(name, OBJECTS[key]) for key, name in names.items()}
-    wanted = {path: data for files in each.values() for path, data in files.items()}
     there = env.files()
+    sent = {key: there[f"{INBOX}/{name}"] for key, name in names.items()}
+    assert {key: unpacked(rules, data) for key, data in sent.items()} == OBJECTS
+    each = {key: files_of(name, sent[key]) for key, name in names.items()}
+    wanted = {path: data for files in each.values() for path, data in files.items()}
     assert set(there) == set(wanted)
     assert [path for path, data in wanted.items() if there[path] != data] == []
     arrivals = env.arrivals()
@@ -107,7 +119,9 @@ def assert_arrived_once(env: CrashEnvironment) -> None:
 
 
 def id_of(value: DeliveryRules | str) -> str:
-    return value if isinstance(value, str) else "numbered" if value.sequence else "named"
+    if isinstance(value, str):
+        return value
+    return "packed" if value.transforms else "numbered" if value.sequence else "named"
 
 
 @pytest.mark.parametrize(("rules", "step"), MATRIX, indirect=["rules"], ids=id_of)
@@ -117,14 +131,14 @@ def test_objects_and_the_files_beside_them_arrive_once_after_a_kill_at_any_step(
     env = announce()
     env.invoke(dies=step)
     env.redeliver()
-    assert_arrived_once(env)
-    if rules is NUMBERED:
+    assert_arrived_once(env, rules)
+    if rules.sequence is not None:
         assert sorted(env.receipt(key)["sequence"]["N"] for key in OBJECTS) == ["1", "2"]
 
 
-@pytest.mark.parametrize("rules", [NUMBERED, NAMED], indirect=True, ids=id_of)
-def test_function_that_is_not_killed_needs_one_invocation(announce: Announce) -> None:
+@pytest.mark.parametrize("rules", [NUMBERED, PACKED, NAMED], indirect=True, ids=id_of)
+def test_function_that_is_not_killed_needs_one_invocation(rules: DeliveryRules, announce: Announce) -> None:
     env = announce()
     assert env.invoke() == len(OBJECTS)
     assert env.invoke() == 0
-    assert_arrived_once(env)
+    assert_arrived_once(env, rules)
