@@ -77,6 +77,7 @@ class DeliveryPlan:
         modified: Modification time of the data, in seconds since 1970; None: as the server sets it.
         requires_attributes: Whether an object is not delivered if the server refuses mode or time.
         sequence: Name of the sequence that the object gets a number of; None: it gets none.
+        number: The number; None: it has none yet.
         digests: Algorithms of the checksums that the companions hold.
         transforms: What is done to the bytes on their way, in order, in words; none: they stay as they are.
     """
@@ -89,8 +90,14 @@ class DeliveryPlan:
     modified: int | None = None
     requires_attributes: bool = False
     sequence: str | None = None
+    number: int | None = None
     digests: tuple[str, ...] = ()
     transforms: tuple[str, ...] = ()
+
+    @property
+    def number_in_names(self) -> str:
+        """What tells whose number it is; empty: there is none in the names."""
+        return f"{self.sequence} {self.number}" if self.number is not None else ""
 
     @property
     def must_be_prepared(self) -> bool:

@@ -30,7 +30,7 @@ from s3_to_sftp.delivery.recovery import Recovery
 from s3_to_sftp.delivery.resumable_upload import ResumableUpload
 from s3_to_sftp.delivery.temporary_name import second_name, temporary_name
 from s3_to_sftp.delivery.transformed_upload import TransformedUpload
-from s3_to_sftp.delivery_plan import DeliveryPlan
+from s3_to_sftp.delivery_plan import DeliveryPlan, default_plan
 from s3_to_sftp.errors import (
     NOT_LET_IN,
     DeliveryError,
@@ -304,7 +304,7 @@ class Delivery:
             NothingToSend, LeaseHeld, DeadlineTooClose, RemotePathRefused, LedgerError: It is not ours.
         """
         invocation.deadline.require_time_for(ref, is_resumable=self._ledger.is_persistent)
-        plan, text = self._execution.plan(ref)
+        plan, text = self._plan(ref)
         return self._ledger.acquire(
             ref,
             owner=invocation.request_id,
@@ -314,6 +314,21 @@ class Delivery:
             account=self.sftp.account,
             plan=text,
         )
+
+    def _plan(self, ref: ObjectRef) -> tuple[DeliveryPlan, str]:
+        """Return the plan; that of a file which may have its final name, where it would get none now.
+
+        Raises:
+            RemotePathRefused, ObjectReadError, LedgerError: There is none.
+        """
+        try:
+            return self._execution.plan(ref)
+        except RemotePathRefused:
+            committed = self._ledger.committed(ref)
+            if committed is None:
+                raise
+            commit, text = committed
+            return self._execution.plan_of_commit(commit, default_plan(commit.remote_path)), text
 
     def _require_current(self, ref: ObjectRef) -> None:
         """Refuse what an operator asks for, where nothing else tells that it is older than what was sent.

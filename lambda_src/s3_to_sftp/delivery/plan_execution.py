@@ -30,6 +30,17 @@ class PlanExecution(Protocol):
             RemotePathRefused, LedgerError: It has none that can be executed.
         """
 
+    def plan_of_commit(self, commit: Commit, plan: DeliveryPlan) -> DeliveryPlan:
+        """Return the plan that a file got its final name by.
+
+        Args:
+            commit: Of the file.
+            plan: What would be planned now.
+
+        Raises:
+            LedgerError: The one that was recorded cannot be read.
+        """
+
     def path_of(self, ref: ObjectRef) -> str:
         """Return the final name as far as it is known without asking anybody.
 
@@ -97,6 +108,10 @@ class NoRules:
     def plan_of(self, lease: Lease) -> DeliveryPlan:
         """Return the default plan."""
         return default_plan(lease.remote_path)
+
+    def plan_of_commit(self, commit: Commit, plan: DeliveryPlan) -> DeliveryPlan:  # noqa: ARG002 - the protocol's
+        """Return the default plan."""
+        return plan
 
     def travels_alone(self, ref: ObjectRef) -> bool:  # noqa: ARG002 - the protocol's
         """Return False."""

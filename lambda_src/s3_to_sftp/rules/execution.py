@@ -16,6 +16,7 @@ from s3_to_sftp.rules.attributes import Attributes
 from s3_to_sftp.rules.companion_files import CompanionFiles
 from s3_to_sftp.rules.object_facts import first_facts
 from s3_to_sftp.rules.plan_completion import PlanCompletion, done_by, facts_of
+from s3_to_sftp.rules.recorded_plan import plan_as_text, plan_from_text
 from s3_to_sftp.rules.rename_proof import RenameProof
 from s3_to_sftp.rules.rule_set import RuleSet
 from s3_to_sftp.rules.sequence_counter import delivered_change
@@ -93,9 +94,21 @@ class RulesExecution:
 
     def plan_of(self, lease: Lease) -> DeliveryPlan:
         """See `PlanExecution`."""
+        commit = lease.commit
+        if commit is not None and commit.plan and commit.is_renamed:
+            return plan_from_text(commit.plan)
         if not lease.plan:
             return default_plan(lease.remote_path)
-        return self._rules.of(lease.ref).plan(facts_of(lease))
+        try:
+            return self._rules.of(lease.ref).plan(facts_of(lease))
+        except RemotePathRefused:
+            if commit is None or not (commit.plan and commit.rename_unanswered):
+                raise
+            return plan_from_text(commit.plan)  # rules that refuse it now do not undo what has happened
+
+    def plan_of_commit(self, commit: Commit, plan: DeliveryPlan) -> DeliveryPlan:
+        """See `PlanExecution`."""
+        return plan_from_text(commit.plan) if commit.plan else plan
 
     def path_of(self, ref: ObjectRef) -> str:
         """See `PlanExecution`."""
@@ -199,7 +212,7 @@ class RulesExecution:
         for companion in attempt.plan.companions:
             if companion.id not in {*attempt.lease.steps, *attempt.reserved}:
                 self._companions.reserve(attempt, companion)
-        return commit
+        return replace(commit, plan=plan_as_text(attempt.plan))
 
     async def _with_attributes(self, session: SftpSession, attempt: Attempt, commit: Commit) -> Commit:
         plan = attempt.plan
@@ -232,14 +245,13 @@ class RulesExecution:
         sequence, ref = attempt.plan.sequence, attempt.lease.ref
         if sequence is not None:
             attempt.lease = replace(attempt.lease, with_receipt=(delivered_change(sequence, ref),))
-        await self._completion.complete(session, attempt)
         for companion in attempt.plan.companions_after:
             await self._companions.put(session, attempt, companion, executor)
 
     def details(self, attempt: Attempt) -> Mapping[str, Any]:
         """See `PlanExecution`."""
         companions = attempt.plan.companions
-        number = facts_of(attempt.lease).sequence if attempt.plan.sequence else None
+        number = attempt.plan.number
         sent = attempt.commit.sent if attempt.commit is not None else None
         return {
             **(_sent_details(sent) if sent is not None else {}),

@@ -63,13 +63,13 @@ def plan(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> Deliver
     beside = {**values, **_of_name(posixpath.basename(path)), **_of_content(item, facts, path)}
     companions = [
         PlannedCompanion(
-            id=str(place),
+            id=companion.name,
             path=file.path,
             temporary=file.temporary,
             is_before=companion.before,
             content=content_of(companion, path, beside),
         )
-        for place, (companion, file) in enumerate(zip(rules.companions, files[1:], strict=True), 1)
+        for companion, file in zip(rules.companions, files[1:], strict=True)
     ]
     used = {name for name in Checksum if any(template.uses(name) for template in rules.templates)}
     return DeliveryPlan(
@@ -83,6 +83,7 @@ def plan(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> Deliver
         modified=facts.event_time if rules.preserve_time else None,
         requires_attributes=rules.require_attributes,
         sequence=rules.sequence.name if rules.sequence else None,
+        number=facts.sequence if rules.sequence else None,
         digests=tuple(sorted(used)),
         transforms=tuple(each.described(transformed_object(item, facts)) for each in rules.transforms),
     )

@@ -31,6 +31,7 @@ def read_commit(fields: Fields) -> Commit:
         is_renamed=fields.flag("is_renamed"),
         evidence=fields.optional_text("evidence") or "",
         sent=_read_sent(sent) if sent else None,
+        plan=fields.optional_text("plan") or "",
     )
 
 
@@ -58,6 +59,7 @@ def commit_fields(commit: Commit) -> dict[str, object]:
         "is_renamed": commit.is_renamed,
         **({"evidence": commit.evidence} if commit.evidence else {}),
         **({"sent": _sent_fields(commit.sent)} if commit.sent else {}),
+        **({"plan": commit.plan} if commit.plan else {}),
     }
 
 

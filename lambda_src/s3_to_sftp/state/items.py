@@ -129,6 +129,7 @@ class KeyItem:
         revision: Counts the writes to the item.
         owner: Who holds the lease; None when it was released.
         committed: Padded sequencer of the newest version that reached COMMITTING (empty: none).
+        committed_path: The final name that it was about to get (empty: not recorded, all versions have one).
         modified: Modification time of the file that reached it last, in seconds since 1970; None: not known.
         names: Files of ours that may exist at the partner.
     """
@@ -139,6 +140,7 @@ class KeyItem:
     committed: str
     modified: int | None
     names: Mapping[str, RemoteName]
+    committed_path: str = ""
 
 
 def partition_key(ref: ObjectRef) -> str:
@@ -255,6 +257,7 @@ def read_key(item: Item) -> KeyItem:
         owner=owner,
         lease_until=fields.number("lease_until") if owner is not None else 0,
         committed=fields.optional_text("committed") or "",
+        committed_path=fields.optional_text("committed_path") or "",
         modified=fields.integer("modified") if "modified" in item else None,
         names={name: _read_name(entry) for name, entry in fields.map("temporaries").maps()},
     )

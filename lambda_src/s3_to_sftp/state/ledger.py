@@ -93,6 +93,7 @@ class Commit:
         is_renamed: Whether one was answered with OK; only the receipt is missing.
         evidence: What shows that it has its final name, where no RENAME was answered: an `Evidence`.
         sent: What the file holds in place of the object's bytes; None: it holds them.
+        plan: What is planned for the object, as `rules.recorded_plan` writes it; empty: by default.
     """
 
     temporary: str
@@ -108,6 +109,7 @@ class Commit:
     is_renamed: bool = False
     evidence: str = ""
     sent: SentContent | None = None
+    plan: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +208,16 @@ class Ledger(Protocol):
             OutcomeUnknown: It was recorded as such, and no person has redriven the message.
             LeaseHeld: Another invocation holds the lease on the key.
             LedgerError: The ledger cannot be used, an item is corrupt, or too many names are left behind.
+        """
+
+    def committed(self, ref: ObjectRef) -> tuple[Commit, str] | None:
+        """Return the file of the version that may have its final name, and the `plan` of its lease.
+
+        Returns:
+            None: There is no such file.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
         """
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:

@@ -41,6 +41,9 @@ class NoLedger:
             plan=plan,
         )
 
+    def committed(self, ref: ObjectRef) -> None:
+        """Return None: nothing is remembered."""
+
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """Return the lease with another temporary name."""
         lease.names.put(temporary, name_entry(lease.ref, account=lease.account, since=0))

@@ -139,8 +139,16 @@ class Snapshot:
         return commit is not None and commit.rename_unanswered
 
     def is_superseded(self, ref: ObjectRef) -> bool:
-        """Return whether a newer version has reached COMMITTING."""
-        return self.key is not None and is_older(ref.padded_sequencer, self.key.committed)
+        """Return whether a newer version has reached COMMITTING, and this one is not there beside it."""
+        is_older_one = self.key is not None and is_older(ref.padded_sequencer, self.key.committed)
+        return is_older_one and not self._stands_beside_the_newer
+
+    @property
+    def _stands_beside_the_newer(self) -> bool:
+        """Whether the data has a final name of its own: what belongs to it is still to be done."""
+        commit = self.version.commit if self.version is not None else None
+        newer = self.key.committed_path if self.key is not None else ""
+        return bool(newer) and commit is not None and commit.is_renamed and commit.remote_path != newer
 
     def lease(
         self,
