@@ -18,6 +18,7 @@ from s3_to_sftp.rules.name_checks import (
     check_number,
     check_temporary,
 )
+from s3_to_sftp.rules.open_pgp import OpenPgp
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.rules.template import Template, check_template
 from s3_to_sftp.rules.times import tells_days_apart, tells_years_apart
@@ -78,6 +79,7 @@ class DeliveryRules:
             `preserve_time`. By default the refusal is remembered, and the file delivered without.
         sequence: The numbers of `{sequence}`.
         companions: Files beside the data, in this order.
+        transforms: What changes the bytes of the data on their way, in this order.
         examples: Keys whose plans are made at synth, so that mistakes are seen there.
         source: Where these rules are written down, for people.
 
@@ -97,6 +99,7 @@ class DeliveryRules:
     require_attributes: bool = False
     sequence: Sequence | None = None
     companions: ListOf[Companion] = ()
+    transforms: ListOf[OpenPgp] = ()
     examples: ListOf[str] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
 
@@ -119,6 +122,7 @@ class DeliveryRules:
         self._check_direct()
         check_files(self.name, [each.name for each in self.companions], self.temporary)
         object.__setattr__(self, "companions", tuple(self.companions))
+        object.__setattr__(self, "transforms", tuple(self.transforms))
         object.__setattr__(self, "examples", tuple(self.examples))
 
     @cached_property
@@ -178,6 +182,7 @@ class DeliveryRules:
         require_items("companions", self.companions, Companion, wanted="companions, as Companion.marker(...)")
         if len(self.companions) > _MOST_COMPANIONS:
             raise InvalidRule("companions", f"must be at most {_MOST_COMPANIONS}, got {len(self.companions)}")
+        require_items("transforms", self.transforms, OpenPgp, wanted="transforms, as OpenPgp(...)")
         require_items("examples", self.examples, str, wanted="keys")
 
     def _check_values(self) -> None:
