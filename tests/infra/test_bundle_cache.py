@@ -41,7 +41,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def synth(output: Path) -> Path:
     """Bundle as CDK does when cdk.out has no asset with this hash."""
     output.mkdir()
-    bundler = bundling._Bundler(lambda_.Architecture.X86_64, bundling.RUNTIME, Bundling.LOCAL)
+    bundler = bundling._Bundler(bundling.target_of(lambda_.Architecture.X86_64), Bundling.LOCAL)
     assert bundler.try_bundle(str(output), None)
     return output
 

@@ -119,6 +119,28 @@ def test_message_that_was_cut_is_refused_by_gpg(gpg: GnuPg) -> None:
         gpg.open(message[:-100])
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc: nothing tells the memory")
+def test_memory_does_not_grow_with_the_file(gpg: GnuPg) -> None:
+    through = stream(gpg, *KEYS, signer="us")
+    try:
+        given = came = held = 0
+        for _ in range(100):
+            came += len(through.feed(THREE_MB))
+            given += len(THREE_MB)
+            held = max(held, given - came)
+        assert held < 16_000_000  # in pipes, and in buffers of the child
+        assert peak_memory(through._child.pid) < 100_000_000 < given
+        assert came + len(through.finish()) > given
+    finally:
+        through.close()
+
+
+def peak_memory(pid: int) -> int:
+    """Return bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
 @pytest.mark.parametrize("bytes_before", [0, 3_000_000], ids=["at once", "in the middle"])
 def test_killed_child_is_an_error_and_never_the_end(gpg: GnuPg, bytes_before: int) -> None:
     through = stream(gpg, "curve25519")

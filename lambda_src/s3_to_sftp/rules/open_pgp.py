@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from s3_to_sftp.rules.invalid import InvalidRule, require_type
+from s3_to_sftp.ssh.pasted_text import cleaned, holds_private_key_file
 
 PUBLIC_KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 MOST_RECIPIENTS = 16
@@ -61,9 +62,6 @@ class OpenPgp:
         object.__setattr__(self, "encrypt_to", tuple(self.encrypt_to))
 
     def _check_encrypt_to(self) -> None:
-        # Here, and below: rules without OpenPGP load nothing of SSH.
-        from s3_to_sftp.ssh.pasted_text import cleaned, holds_private_key_file
-
         given: object = self.encrypt_to
         texts = list(given) if isinstance(given, ListOf) and not isinstance(given, str | bytes) else [given]
         # First of all: the other messages say what they got.
@@ -90,8 +88,6 @@ class OpenPgp:
                 )
 
     def _check_sign_with(self) -> None:
-        from s3_to_sftp.ssh.pasted_text import holds_private_key_file
-
         given = self.sign_with
         if given is None or hasattr(given, "secret_arn"):
             return

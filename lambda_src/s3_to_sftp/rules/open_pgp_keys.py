@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from s3_to_sftp.rules.open_pgp import PUBLIC_KEY
+from s3_to_sftp.ssh.pasted_text import cleaned, holds_private_key_file
 from s3_to_sftp.untrusted_text import quoted
 
 _FEWEST_RSA_BITS = 2048
@@ -87,8 +88,6 @@ def signing_key_of(private_key: str, passphrase: str = "", *, now: datetime | No
     """
     import pysequoia
 
-    from s3_to_sftp.ssh.pasted_text import cleaned
-
     text = cleaned(private_key)
     with _refusing("is not a private key of OpenPGP that can be read"):
         tsk = pysequoia.Tsk.from_bytes(text.encode())
@@ -143,9 +142,6 @@ def _recipient(text: str, now: datetime) -> Recipient:
 
 def _certificate(text: str) -> Any:
     import pysequoia
-
-    # The construct needs none of it unless a rule encrypts.
-    from s3_to_sftp.ssh.pasted_text import cleaned, holds_private_key_file
 
     if holds_private_key_file(text):
         raise UnusableKey("is a PRIVATE KEY: it must be a public one")

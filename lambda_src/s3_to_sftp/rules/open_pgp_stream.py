@@ -65,7 +65,7 @@ class OpenPgpStream:
         try:
             recipients = recipients_of(rule.encrypt_to, now=now)
         except UnusableKey as unusable:
-            raise refused("encrypt_to", unusable) from None
+            raise _refused(unusable) from None
         self.encrypted_to = tuple(each.fingerprint for each in recipients)
         self.signed_by = signing_key.fingerprint if signing_key else ""
         self._patience = patience
@@ -214,20 +214,13 @@ class OpenPgpStream:
             raise ValueError("the stream is finished or closed")
 
 
-def refused(rule: str, unusable: UnusableKey) -> RuleRefused:
-    """Return the error of an object whose rule names a key that cannot be used."""
-    whose = "signing key" if rule == "sign_with" else "public key"
-    key = f"The {whose} {unusable.fingerprint}".rstrip()
-    change = (
-        "Put another key into the secret that sign_with names"
-        if rule == "sign_with"
-        else "Write the partner's new public key into encrypt_to=, and deploy"
-    )
+def _refused(unusable: UnusableKey) -> RuleRefused:
+    key = f"The public key {unusable.fingerprint}".rstrip()
     return RuleRefused(
-        rule,
-        f"{key} of the rule {rule!r} {unusable}.",
+        "encrypt_to",
+        f"{key} of the rule 'encrypt_to' {unusable}.",
         value=unusable.fingerprint,
-        hint=f"{change}, then redrive the message.",
+        hint="Write the partner's new public key into encrypt_to=, and deploy, then redrive the message.",
     )
 
 
