@@ -20,6 +20,7 @@ with function_package():
     from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
     from s3_to_sftp.rules.gzip_transform import Gzip, GzipTime
     from s3_to_sftp.rules.invalid import InvalidRule
+    from s3_to_sftp.rules.open_pgp import OpenPgp
     from s3_to_sftp.rules.profiles import Period
     from s3_to_sftp.rules.sequence import Reset, Sequence
 
@@ -38,6 +39,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidRule",
     "Monitoring",
+    "OpenPgp",
     "Period",
     "Reset",
     "S3ToSftp",

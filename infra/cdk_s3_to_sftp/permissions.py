@@ -6,6 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from cdk_s3_to_sftp import ledger as ledgers
@@ -75,8 +76,6 @@ class Permissions:
 
     def grant_core(self, resources: FunctionResources) -> None:
         """Grant the use of the construct's own resources."""
-        credentials = resources.credentials
-        secret = credentials.secret_full_arn or f"{credentials.secret_arn}-??????"
         self._allow(resources.log_group.log_group_arn, "logs:CreateLogStream", "logs:PutLogEvents")
         self._allow(
             resources.queue.queue_arn,
@@ -87,16 +86,21 @@ class Permissions:
             "sqs:SendMessage",  # continues an object that takes longer than one invocation
         )
         self._allow(resources.dead_letter_queue.queue_arn, "sqs:SendMessage")
-        self._allow(secret, "secretsmanager:GetSecretValue")
+        self._allow(_full_arn(resources.credentials), "secretsmanager:GetSecretValue")
         self._allow(resources.ledger.table_arn, *ledgers.ACTIONS)
         self._allow(resources.event_bus.event_bus_arn, "events:PutEvents")
-        self._use_key(credentials.encryption_key, "kms:Decrypt")
+        self._use_key(resources.credentials.encryption_key, "kms:Decrypt")
         self._use_key(resources.ledger.encryption_key, *ledgers.KEY_ACTIONS)
         self._warn_of_fixed_role()
 
     def grant_send_to_encrypted_queue(self, key: kms.IKey | None) -> None:
         """Grant the use of the key of a queue, if any."""
         self._use_key(key, *_SEND_TO_ENCRYPTED_QUEUE)
+
+    def grant_read_secret(self, secret: secretsmanager.ISecret) -> None:
+        """Grant reading one more secret."""
+        self._allow(_full_arn(secret), "secretsmanager:GetSecretValue")
+        self._use_key(secret.encryption_key, "kms:Decrypt")
 
     def grant_read(self, source: Source, *, tags: bool) -> None:
         """Grant reading the objects of a source.
@@ -279,6 +283,11 @@ class Permissions:
             f"Bucket {source.bucket.node.path} belongs to account {theirs}: its policy must contain the "
             "statements of `bucket_policy_statements(bucket)`.",
         )
+
+
+def _full_arn(secret: secretsmanager.ISecret) -> str:
+    """Return the ARN of a secret; where its last six characters are not known, with wildcards for them."""
+    return secret.secret_full_arn or f"{secret.secret_arn}-??????"
 
 
 def _logs_of(stack: cdk.Stack) -> iam.ServicePrincipal:

@@ -9,6 +9,7 @@ from constructs import IConstruct
 
 from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
+from cdk_s3_to_sftp.openpgp import check_keys
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.source_registry import identity
 from cdk_s3_to_sftp.sources import Source
@@ -117,7 +118,12 @@ def example_errors(server: SftpServer, sources: Sequence[Source]) -> list[str]:
 
 
 def warn_of_rules(scope: IConstruct, rules: DeliveryRules) -> None:
-    """Warn if rules weaken a guarantee, or if nothing shows at synth that they can be kept."""
+    """Warn if rules weaken a guarantee, or if nothing shows at synth that they can be kept.
+
+    Raises:
+        InvalidRule: Keys that they name cannot be used today.
+    """
+    check_keys(scope, rules)
     if rules.is_direct:
         warn(
             scope,

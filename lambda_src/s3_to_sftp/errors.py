@@ -36,6 +36,7 @@ DeliveryError
 │   └── RequestRefused            the server answered a request with an error status
 │       ├── ResumeRefused         the server did not let this file be resumed now
 │       └── TargetNotAFile        the final name belongs to a directory, or to anything else but a file
+├── TransformFailed               a file could not be encrypted or otherwise changed on its way
 ├── LedgerError                   the ledger cannot be read or written, or is corrupt
 ├── QueueError                    a message cannot be deferred, continued or dead-lettered, and stays
 ├── OutcomeUnknown                a RENAME was not answered, and nothing shows whether it happened
@@ -314,6 +315,10 @@ class NameTaken(RemotePathRefused):
 
 class TargetNotAFile(RequestRefused):
     """The final name belongs to a directory, or to something else of the partner's that must not be moved."""
+
+
+class TransformFailed(DeliveryError):
+    """A file could not be encrypted, or otherwise changed on its way, for a cause outside its rules."""
 
 
 class OutcomeUnknown(DeliveryError):

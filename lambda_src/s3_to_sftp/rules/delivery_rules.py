@@ -19,6 +19,7 @@ from s3_to_sftp.rules.name_checks import (
     check_number,
     check_temporary,
 )
+from s3_to_sftp.rules.open_pgp import OpenPgp
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.rules.template import Template, check_template
 from s3_to_sftp.rules.times import tells_days_apart, tells_years_apart
@@ -100,7 +101,7 @@ class DeliveryRules:
     require_attributes: bool = False
     sequence: Sequence | None = None
     companions: ListOf[Companion] = ()
-    transforms: ListOf[Gzip] = ()
+    transforms: ListOf[Gzip | OpenPgp] = ()
     examples: ListOf[str] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
 
@@ -187,7 +188,7 @@ class DeliveryRules:
         require_items("companions", self.companions, Companion, wanted="companions, as Companion.marker(...)")
         if len(self.companions) > _MOST_COMPANIONS:
             raise InvalidRule("companions", f"must be at most {_MOST_COMPANIONS}, got {len(self.companions)}")
-        require_items("transforms", self.transforms, Gzip, wanted="transforms, as Gzip()")
+        require_items("transforms", self.transforms, Gzip, OpenPgp, wanted="transforms, as Gzip()")
         require_items("examples", self.examples, str, wanted="keys")
 
     def _check_values(self) -> None:

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any
+from typing import Any, Never
 
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, default_plan
-from s3_to_sftp.errors import NameTaken, RemotePathRefused
+from s3_to_sftp.errors import ConfigurationError, NameTaken, RemotePathRefused
 from s3_to_sftp.outcomes import Skipped
 from s3_to_sftp.rules.attributes import Attributes
 from s3_to_sftp.rules.companion_files import CompanionFiles
@@ -21,6 +21,7 @@ from s3_to_sftp.rules.rename_proof import RenameProof
 from s3_to_sftp.rules.rule_set import RuleSet
 from s3_to_sftp.rules.sequence_counter import delivered_change
 from s3_to_sftp.rules.sequence_numbers import SequenceNumbers
+from s3_to_sftp.rules.transformed_object import SigningKeySource
 from s3_to_sftp.rules.transforms import transform_of
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
@@ -48,6 +49,7 @@ class RulesExecution:
         new_token: Callable[[], str] = lambda: secrets.token_hex(8),
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        signing_key: SigningKeySource | None = None,
     ) -> None:
         """Execute plans at one partner.
 
@@ -61,6 +63,7 @@ class RulesExecution:
             new_token: Returns a token that no other name has.
             now: Seconds since 1970.
             sleep: Waits for a number.
+            signing_key: Returns the key that a rule names; None: no rule names any.
         """
         self._rules = rules
         self._s3 = s3
@@ -68,6 +71,7 @@ class RulesExecution:
         self._ledger = ledger
         self._new_token = new_token
         self._now = now
+        self._signing_key = signing_key or _no_key
         self._attributes = Attributes()
         self._completion = PlanCompletion(
             rules, s3=s3, sftp=sftp, ledger=ledger, numbers=SequenceNumbers(table), now=now, sleep=sleep
@@ -172,7 +176,7 @@ class RulesExecution:
         """See `PlanExecution`."""
         of_object = self._rules.of(attempt.lease.ref)
         assert of_object.rules is not None  # noqa: S101 - the plan is theirs
-        return transform_of(of_object.rules, of_object.item, facts_of(attempt.lease))
+        return transform_of(of_object.rules, of_object.item, facts_of(attempt.lease), self._signing_key)
 
     async def before_commit(
         self,
@@ -260,10 +264,18 @@ class RulesExecution:
         }
 
 
+def _no_key(name: str) -> Never:
+    raise ConfigurationError(
+        f"A rule signs with {name!r}, and SSH_SIGNING_KEYS is not set.",
+        hint="Deploy again: the construct sets SSH_SIGNING_KEYS, and writes the rules.",
+    )
+
+
 def _sent_details(sent: SentContent) -> dict[str, Any]:
     """Return what a receipt says of bytes that were changed on their way."""
     return {
         "transforms": list(sent.transforms),
         "source_bytes": sent.source_size,
+        **sent.about,
         **{f"sent_{name}": digest for name, digest in sorted(sent.digests.items())},
     }

@@ -40,6 +40,7 @@ def _read_sent(fields: Fields) -> SentContent:
         transforms=fields.texts("transforms"),
         source_size=fields.integer("source_size"),
         digests=fields.map("digests").all_texts(),
+        about=fields.map("about").all_texts(),
     )
 
 
@@ -68,4 +69,5 @@ def _sent_fields(sent: SentContent) -> dict[str, object]:
         "transforms": list(sent.transforms),
         "source_size": sent.source_size,
         "digests": dict(sent.digests),
+        "about": dict(sent.about),
     }

@@ -67,11 +67,13 @@ class SentContent:
         transforms: What was done to them, in order, as the plan has it.
         source_size: Bytes of the object.
         digests: Of what was sent, in hexadecimal, by algorithm.
+        about: What the receipt says of it besides, such as the key that has signed.
     """
 
     transforms: tuple[str, ...]
     source_size: int
     digests: Mapping[str, str]
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
