@@ -64,6 +64,35 @@ class PlannedCompanion(PlannedFile):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlannedAction:
+    """What happens to the object in S3 once its receipt is recorded.
+
+    Attributes:
+        action: `tag`, `move` or `delete`.
+        tags: Names and values, of `tag`.
+        bucket: Where to, of `move`.
+        key: The key there.
+    """
+
+    action: str
+    tags: tuple[tuple[str, str], ...] = ()
+    bucket: str = ""
+    key: str = ""
+
+    def as_item(self, *, is_proven: bool = True) -> dict[str, object]:
+        """Return what the ledger keeps of it, from the receipt on.
+
+        Args:
+            is_proven: Whether something proves the delivery; what is only assumed changes nothing in S3.
+        """
+        target = {"bucket": self.bucket, "key": self.key} if self.bucket else {}
+        tags = {"tags": dict(self.tags)} if self.tags else {}
+        why = "Nothing proves the delivery: the RENAME was not answered."
+        state = {"state": "pending"} if is_proven else {"state": "kept", "reason": why}
+        return {"action": self.action, **state, **target, **tags}
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeliveryPlan:
     """Everything that will happen to one object, in order.
 
@@ -78,6 +107,7 @@ class DeliveryPlan:
         requires_attributes: Whether an object is not delivered if the server refuses mode or time.
         sequence: Name of the sequence that the object gets a number of; None: it gets none.
         digests: Algorithms of the checksums that the companions hold.
+        after: What happens to the object in S3 once the receipt is recorded; None: nothing.
     """
 
     file: PlannedFile
@@ -89,6 +119,7 @@ class DeliveryPlan:
     requires_attributes: bool = False
     sequence: str | None = None
     digests: tuple[str, ...] = ()
+    after: PlannedAction | None = None
 
     @property
     def must_be_prepared(self) -> bool:

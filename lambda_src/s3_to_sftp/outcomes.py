@@ -88,7 +88,13 @@ class Skipped(NothingToSend):
 
 
 class AlreadyDelivered(NothingToSend):
-    """This version is at the partner, or was until they processed it."""
+    """This version is at the partner, or was until they processed it.
+
+    Attributes:
+        has_action_left: Whether something is left to do with the object in S3.
+    """
+
+    has_action_left: bool = False
 
 
 class FolderMarker(NothingToSend):

@@ -15,6 +15,7 @@ import pytest
 import cdk_s3_to_sftp
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.rules import profiles
+from s3_to_sftp.rules.after_delivery import AfterDelivery
 from s3_to_sftp.rules.companion import CONTENT_FIELDS, Companion
 from s3_to_sftp.rules.delivery_rules import NAME_FIELDS, TEMPORARY_FIELDS, Case, DeliveryRules
 from s3_to_sftp.rules.explanation import steps_of
@@ -29,6 +30,7 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 DEMANDS, _, REST = PAGE.partition("## One line for each demand")[2].partition("### Not yet")
 PROFILES = REST.partition("## Profiles")[2].partition("## Reference")[0]
 NAMES: dict[str, Any] = {
+    "AfterDelivery": AfterDelivery,
     "Case": Case,
     "Companion": Companion,
     "DeliveryRules": DeliveryRules,
@@ -112,6 +114,7 @@ def test_python_of_a_demand_is_a_rule(cells: list[str]) -> None:
         '`name="{key}"`',
         "`if_exists=IfExists.REPLACE`",
         "`temporary=None`",
+        "`after_delivery=AfterDelivery.keep()`",
     }
 
 

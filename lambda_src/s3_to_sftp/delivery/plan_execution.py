@@ -75,6 +75,18 @@ class PlanExecution(Protocol):
     def details(self, attempt: Attempt) -> Mapping[str, Any]:
         """Return what the receipt says besides."""
 
+    def after_receipt(self, ref: ObjectRef, attempt: Attempt | None = None) -> None:
+        """Do with the object in S3 what is left to do. May be repeated. Called where the plan asks for it.
+
+        Args:
+            ref: A version whose receipt is recorded.
+            attempt: The one that has just delivered it; None: an earlier one has.
+
+        Raises:
+            AfterDeliveryFailed: It could not be done. A repetition continues it.
+            LedgerError: What is left cannot be read, or it could not be recorded that it is done.
+        """
+
 
 class NoRules:
     """Each object gets the name that its key gives, and nothing beside it."""
@@ -117,3 +129,6 @@ class NoRules:
     def details(self, attempt: Attempt) -> Mapping[str, Any]:  # noqa: ARG002 - the protocol's
         """Return nothing."""
         return {}
+
+    def after_receipt(self, ref: ObjectRef, attempt: Attempt | None = None) -> None:
+        """Do nothing."""

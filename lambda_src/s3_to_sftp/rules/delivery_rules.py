@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from s3_to_sftp.delivery_plan import IfExists
+from s3_to_sftp.rules.after_delivery import KEEP, AfterDelivery, check_after
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.expression import check_expression
 from s3_to_sftp.rules.invalid import InvalidRule, require_items, require_range, require_type
@@ -78,6 +79,7 @@ class DeliveryRules:
             `preserve_time`. By default the refusal is remembered, and the file delivered without.
         sequence: The numbers of `{sequence}`.
         companions: Files beside the data, in this order.
+        after_delivery: What happens to an object in S3 once its receipt is recorded. By default nothing.
         examples: Keys whose plans are made at synth, so that mistakes are seen there.
         source: Where these rules are written down, for people.
 
@@ -97,6 +99,7 @@ class DeliveryRules:
     require_attributes: bool = False
     sequence: Sequence | None = None
     companions: ListOf[Companion] = ()
+    after_delivery: AfterDelivery = KEEP
     examples: ListOf[str] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
 
@@ -179,6 +182,7 @@ class DeliveryRules:
         if len(self.companions) > _MOST_COMPANIONS:
             raise InvalidRule("companions", f"must be at most {_MOST_COMPANIONS}, got {len(self.companions)}")
         require_items("examples", self.examples, str, wanted="keys")
+        check_after(self.after_delivery)
 
     def _check_values(self) -> None:
         if self.max_name_length is not None:

@@ -10,21 +10,22 @@ from typing import Any
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, default_plan
-from s3_to_sftp.errors import NameTaken, RemotePathRefused
-from s3_to_sftp.outcomes import Skipped
+from s3_to_sftp.errors import NameTaken, ObjectChanged, ObjectGone, RemotePathRefused
+from s3_to_sftp.outcomes import AlreadyDelivered, Skipped
+from s3_to_sftp.rules.after_plan import planned_action
 from s3_to_sftp.rules.attributes import Attributes
 from s3_to_sftp.rules.companion_files import CompanionFiles
 from s3_to_sftp.rules.object_facts import first_facts
 from s3_to_sftp.rules.plan_completion import PlanCompletion, done_by, facts_of
 from s3_to_sftp.rules.rename_proof import RenameProof
 from s3_to_sftp.rules.rule_set import RuleSet
-from s3_to_sftp.rules.sequence_counter import delivered_change
+from s3_to_sftp.rules.sequence_counter import delivered_change, holder_of
 from s3_to_sftp.rules.sequence_numbers import SequenceNumbers
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
-from s3_to_sftp.state.items import name_entry
+from s3_to_sftp.state.items import State, name_entry, read_version
 from s3_to_sftp.state.ledger import DATA, Commit, Lease, Ledger
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.unknown_outcome import UnknownOutcome
@@ -63,6 +64,7 @@ class RulesExecution:
         self._s3 = s3
         self._sftp = sftp
         self._ledger = ledger
+        self._table = table
         self._new_token = new_token
         self._now = now
         self._attributes = Attributes()
@@ -86,8 +88,20 @@ class RulesExecution:
     def plan(self, ref: ObjectRef) -> tuple[DeliveryPlan, str]:
         """See `PlanExecution`."""
         rules = self._rules.of(ref)
-        facts = first_facts(rules, ref, self._s3, now=self._now())
+        try:
+            facts = first_facts(rules, ref, self._s3, now=self._now())
+        except (ObjectGone, ObjectChanged):
+            self._refuse_delivered(ref)  # moved or deleted afterwards
+            raise
         return rules.plan(facts), facts.as_text() if rules.rules else ""
+
+    def _refuse_delivered(self, ref: ObjectRef) -> None:
+        version = read_version(item) if (item := self._table.read(*holder_of(ref))) is not None else None
+        if version is None or version.state is not State.DELIVERED:
+            return
+        if version.has_action_left:
+            self.after_receipt(ref)
+        raise AlreadyDelivered(f"{ref} has been delivered before.", hint="No action needed.")
 
     def plan_of(self, lease: Lease) -> DeliveryPlan:
         """See `PlanExecution`."""
@@ -233,3 +247,18 @@ class RulesExecution:
             **({"sequence": number} if number is not None else {}),
             **({"companions": [companion.path for companion in companions]} if companions else {}),
         }
+
+    def after_receipt(self, ref: ObjectRef, attempt: Attempt | None = None) -> None:
+        """See `PlanExecution`. Rules that have changed meanwhile say what is done."""
+        from s3_to_sftp.rules.after_execution import AfterExecution  # other rules do not need it
+
+        execution = AfterExecution(self._s3, self._table, now=self._now)
+        if attempt is not None:
+            execution.run(ref, attempt.plan.after, attempts=attempt.lease.attempt, after=None)
+            return
+        version = execution.version(ref)
+        if version is None or not version.has_action_left:
+            return
+        rules = self._rules.of(ref)
+        planned = planned_action(rules.rules.after_delivery, rules.item) if rules.rules else None
+        execution.run(ref, planned, attempts=version.attempts, after=version.after)
