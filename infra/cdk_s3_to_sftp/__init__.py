@@ -19,6 +19,7 @@ with function_package():
     from s3_to_sftp.rules.after_delivery import AfterDelivery
     from s3_to_sftp.rules.companion import Companion
     from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
+    from s3_to_sftp.rules.filter import Filter
     from s3_to_sftp.rules.invalid import InvalidRule
     from s3_to_sftp.rules.profiles import Period
     from s3_to_sftp.rules.sequence import Reset, Sequence
@@ -33,6 +34,7 @@ __all__ = [
     "DeliveryMetrics",
     "DeliveryRules",
     "DeliverySecurityGroup",
+    "Filter",
     "IfExists",
     "InvalidArgument",
     "InvalidRule",

@@ -17,7 +17,13 @@ from cdk_s3_to_sftp.notifications import watch
 from cdk_s3_to_sftp.permissions import Permissions
 from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_takes_events
-from cdk_s3_to_sftp.rule_examples import example_errors, plan_for, rules_of, warn_of_rules
+from cdk_s3_to_sftp.rule_examples import (
+    check_filter_of_source,
+    example_errors,
+    plan_for,
+    rules_of,
+    warn_of_rules,
+)
 from cdk_s3_to_sftp.rules_layer import RulesLayer, names_of_rules, rules_document
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger, described_sources, known_length, warn_of_shared_names
@@ -169,6 +175,7 @@ class DeliverySources(Construct):
         if source.trigger.has_rule:
             check_takes_events(self.dead_letter_queue)
             self._permissions.grant_eventbridge_use_of_key(self.dead_letter_queue.encryption_master_key)
+        check_filter_of_source(source, self.server)
         check_watched(self, source)
         self._grant_after_delivery(source)
         if rule := watch(self, source, self._queue_policies):

@@ -9,7 +9,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from s3_to_sftp.errors import AfterDeliveryFailed, DeliveryError, Disposition
-from s3_to_sftp.outcomes import AlreadyGone, Superseded
+from s3_to_sftp.outcomes import AlreadyGone, Filtered, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.receipt import Receipt
 
@@ -112,6 +112,8 @@ class LambdaTelemetry:
         """Log the reason and count it."""
         if isinstance(error, Superseded):
             metrics.add_metric("Superseded", MetricUnit.Count, 1)
+        if isinstance(error, Filtered):
+            metrics.add_metric("Filtered", MetricUnit.Count, 1)
         if isinstance(error, AlreadyGone):
             metrics.add_metric("Gone", MetricUnit.Count, 1)
         if isinstance(error, DeliveryError):

@@ -19,6 +19,7 @@ from s3_to_sftp.rules.after_delivery import AfterDelivery
 from s3_to_sftp.rules.companion import CONTENT_FIELDS, Companion
 from s3_to_sftp.rules.delivery_rules import NAME_FIELDS, TEMPORARY_FIELDS, Case, DeliveryRules
 from s3_to_sftp.rules.explanation import steps_of
+from s3_to_sftp.rules.filter import Filter
 from s3_to_sftp.rules.invalid import InvalidRule
 from s3_to_sftp.rules.plan import PlannedObject, plan
 from s3_to_sftp.rules.plan_facts import PlanFacts
@@ -34,6 +35,7 @@ NAMES: dict[str, Any] = {
     "Case": Case,
     "Companion": Companion,
     "DeliveryRules": DeliveryRules,
+    "Filter": Filter,
     "IfExists": IfExists,
     "InvalidRule": InvalidRule,
     "Reset": Reset,

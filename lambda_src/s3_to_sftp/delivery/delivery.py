@@ -43,7 +43,7 @@ from s3_to_sftp.errors import (
     RemotePathRefused,
 )
 from s3_to_sftp.operator_request import Action
-from s3_to_sftp.outcomes import AlreadyDelivered, FolderMarker
+from s3_to_sftp.outcomes import AlreadyDelivered, Filtered, FolderMarker
 from s3_to_sftp.remote_path import SourceDirectory, directory_of, remote_path
 from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole, require_current
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -381,6 +381,11 @@ class Delivery:
         except RemotePathRefused:
             return None
 
+    def not_wanted(self, refs: Sequence[ObjectRef]) -> dict[ObjectRef, DeliveryError]:
+        """Return those that are not to be delivered, or not yet, as far as their events say, and why."""
+        found = ((ref, self._execution.not_wanted(ref)) for ref in refs)
+        return {ref: why for ref, why in found if why is not None}
+
     def travels_alone(self, ref: ObjectRef) -> bool:
         """Return whether the object must not be under way beside others."""
         return self._execution.travels_alone(ref)
@@ -394,6 +399,8 @@ class Delivery:
         if isinstance(error, AfterDeliveryFailed | MovedAfterDelivery):  # it stays delivered
             return
         state: TerminalState = "UNKNOWN" if isinstance(error, OutcomeUnknown) else "FAILED"
+        if isinstance(error, Filtered):
+            state = "SKIPPED"
         try:
             self._ledger.record_outcome(ref, state=state, reason=error.reason, hint=error.hint, error=error)
         except AlreadyDelivered as delivered:

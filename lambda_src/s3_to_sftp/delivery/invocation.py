@@ -92,6 +92,12 @@ class InvocationRunner:
     def _outcomes(self, refs: Sequence[ObjectRef], invocation: Invocation) -> Iterator[Outcome]:
         if not refs:
             return
+        # Before everything that makes an object wait: what is not wanted waits for nobody.
+        if unwanted := self._delivery.not_wanted(refs):
+            yield from unwanted.items()
+            refs = [ref for ref in refs if ref not in unwanted]
+        if not refs:
+            return
         # Before the breaker: a pause does not let a function claim an attempt that it does not make.
         held = self._pause.held(refs)
         if held:

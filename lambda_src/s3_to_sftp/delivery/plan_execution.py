@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery_plan import DeliveryPlan, default_plan
+from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.state.ledger import Commit, Lease
@@ -21,6 +22,9 @@ class PlanExecution(Protocol):
             RemotePathRefused: It has no name.
             ObjectReadError: S3 does not tell what the plan depends on.
         """
+
+    def not_wanted(self, ref: ObjectRef) -> DeliveryError | None:
+        """Return why an object is not to be delivered, or not yet, as far as its event says. Asks nobody."""
 
     def plan_of(self, lease: Lease) -> DeliveryPlan:
         """Return the plan that the ledger has.
@@ -97,6 +101,9 @@ class NoRules:
     def plan(self, ref: ObjectRef) -> tuple[DeliveryPlan, str]:
         """Return the default plan."""
         return default_plan(self.path_of(ref)), ""
+
+    def not_wanted(self, ref: ObjectRef) -> DeliveryError | None:
+        """Return None."""
 
     def plan_of(self, lease: Lease) -> DeliveryPlan:
         """Return the default plan."""

@@ -11,6 +11,7 @@ from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.rules.after_delivery import KEEP, AfterDelivery, check_after
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.expression import check_expression
+from s3_to_sftp.rules.filter import Filter, check_filter
 from s3_to_sftp.rules.invalid import InvalidRule, require_items, require_range, require_type
 from s3_to_sftp.rules.name_checks import (
     FINAL_NAME,
@@ -79,6 +80,7 @@ class DeliveryRules:
             `preserve_time`. By default the refusal is remembered, and the file delivered without.
         sequence: The numbers of `{sequence}`.
         companions: Files beside the data, in this order.
+        only: Which objects are delivered. By default all of the source.
         after_delivery: What happens to an object in S3 once its receipt is recorded. By default nothing.
         examples: Keys whose plans are made at synth, so that mistakes are seen there.
         source: Where these rules are written down, for people.
@@ -99,6 +101,7 @@ class DeliveryRules:
     require_attributes: bool = False
     sequence: Sequence | None = None
     companions: ListOf[Companion] = ()
+    only: Filter | None = None
     after_delivery: AfterDelivery = KEEP
     examples: ListOf[str] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
@@ -142,7 +145,8 @@ class DeliveryRules:
     @property
     def tags_used(self) -> tuple[str, ...]:
         """Names of the object's tags that the rules use."""
-        return self._indexes("tag")
+        filtered = self.only.tag_values if self.only else {}
+        return tuple(sorted({*self._indexes("tag"), *filtered}))
 
     @property
     def uses_event_time(self) -> bool:
@@ -182,6 +186,7 @@ class DeliveryRules:
         if len(self.companions) > _MOST_COMPANIONS:
             raise InvalidRule("companions", f"must be at most {_MOST_COMPANIONS}, got {len(self.companions)}")
         require_items("examples", self.examples, str, wanted="keys")
+        check_filter(self.only)
         check_after(self.after_delivery)
 
     def _check_values(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, default_plan
-from s3_to_sftp.errors import NameTaken, ObjectChanged, ObjectGone, RemotePathRefused
+from s3_to_sftp.errors import DeliveryError, NameTaken, ObjectChanged, ObjectGone, RemotePathRefused
 from s3_to_sftp.outcomes import AlreadyDelivered, Skipped
 from s3_to_sftp.rules.after_plan import planned_action
 from s3_to_sftp.rules.attributes import Attributes
@@ -25,7 +25,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
-from s3_to_sftp.state.items import State, name_entry, read_version
+from s3_to_sftp.state.items import State, VersionItem, name_entry, read_version
 from s3_to_sftp.state.ledger import DATA, Commit, Lease, Ledger
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.unknown_outcome import UnknownOutcome
@@ -93,10 +93,39 @@ class RulesExecution:
         except (ObjectGone, ObjectChanged):
             self._refuse_delivered(ref)  # moved or deleted afterwards
             raise
+        if rules.rules is not None and rules.rules.only is not None:
+            from s3_to_sftp.rules.filtered_objects import refuse_unwanted  # other rules do not need it
+
+            refuse_unwanted(
+                rules.rules.only,
+                ref,
+                self._s3,
+                tags=facts.tags,
+                now=self._now(),
+                is_under_way=lambda: self._is_under_way(ref),
+            )
         return rules.plan(facts), facts.as_text() if rules.rules else ""
 
+    def not_wanted(self, ref: ObjectRef) -> DeliveryError | None:
+        """See `PlanExecution`."""
+        rules = self._rules.of(ref).rules
+        if rules is None or rules.only is None:
+            return None
+        from s3_to_sftp.rules.filtered_objects import not_wanted  # other rules do not need it
+
+        return not_wanted(rules.only, ref, now=self._now())
+
+    def _is_under_way(self, ref: ObjectRef) -> bool:
+        """Return whether it has begun, and is not finished."""
+        version = self._version(ref)
+        return version is not None and (version.is_under_way or version.has_action_left)
+
+    def _version(self, ref: ObjectRef) -> VersionItem | None:
+        item = self._table.read(*holder_of(ref))
+        return None if item is None else read_version(item)
+
     def _refuse_delivered(self, ref: ObjectRef) -> None:
-        version = read_version(item) if (item := self._table.read(*holder_of(ref))) is not None else None
+        version = self._version(ref)
         if version is None or version.state is not State.DELIVERED:
             return
         if version.has_action_left:

@@ -161,6 +161,18 @@ class _Planner:
         document = read_document(settings.rules)
         rules = RuleSet(document, directory=settings.directory, sources=settings.sources).of(ref)
         facts = first_facts(rules, ref, self._s3, now=self._now())
+        if rules.rules is not None and rules.rules.only is not None:
+            from s3_to_sftp.rules.filtered_objects import refuse_unwanted
+
+            is_under_way = version is not None and version.is_under_way
+            refuse_unwanted(
+                rules.rules.only,
+                ref,
+                self._s3,
+                tags=facts.tags,
+                now=self._now(),
+                is_under_way=lambda: is_under_way,
+            )
         return self._with_number(ref, rules, replace(_kept(version, facts), size=ref.size))
 
     def _with_number(self, ref: ObjectRef, rules: "RulesOfObject", facts: PlanFacts) -> _Planned:

@@ -103,6 +103,11 @@ class VersionItem:
     after: RawAttribute | None = None
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether some or all of its bytes are at the partner, and it has no final state."""
+        return self.state.is_in_flight and (self.checkpoint is not None or self.commit is not None)
+
+    @property
     def has_action_left(self) -> bool:
         """Whether something is left to do with the object in S3."""
         return self.after is not None and self.after.text("state") in ACTION_LEFT
