@@ -53,6 +53,17 @@ def test_function_without_rules_loads_none_of_their_code() -> None:
     assert run.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("module", ["after_actions", "after_execution", "filtered_objects"])
+def test_function_loads_only_what_its_rules_need(tmp_path: Path, module: str) -> None:
+    folder = layer(tmp_path)
+    script = f"import sys; sys.path.insert(0, {str(folder)!r})\n" + LOADS.format(
+        environment={**ENVIRONMENT, "SSH_RULES": DOCUMENT.digest}
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "s3_to_sftp.rules.execution" in run.stdout
+    assert f"s3_to_sftp.rules.{module}" not in run.stdout
+
+
 def app_with(environment: dict[str, str]) -> Any:
     settings = Settings.from_environment({**ENVIRONMENT, **environment})
     return build_app(settings, telemetry=LambdaTelemetry(), new_client=lambda *_args, **_options: None)
