@@ -44,11 +44,14 @@ def answer(
 
     Args:
         event: `bucket`, `key`, and `version_id` where it is not the current version; in buckets without
-            versions `etag` and `sequencer` as the ledger has them, where the object is in it.
+            versions `etag` and `sequencer` as the ledger has them, where the object is in it. Or `rules`,
+            which is true: for all rules as a document, and nothing else.
         environment: Of the function.
         new_client: `boto3.client`.
         now: Seconds since 1970.
     """
+    if event.get("rules") is True:
+        return _written_rules(environment)
     document: dict[str, Any] = {
         **dict.fromkeys(("object", "state", "rules", "facts", "plan", "sequence")),
         "refused": None,
@@ -60,6 +63,19 @@ def answer(
     except (DeliveryError, ValueError) as error:
         document |= {"plan": None, "refused": _refused(error, environment.get(VARIABLE, ""))}
     return document
+
+
+def _written_rules(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the rules as `RulesDocument.from_text` reads them; null: none can be read."""
+    try:
+        digest = Settings.from_environment(environment).rules
+        if digest is None:
+            return {"rules": None}
+        from s3_to_sftp.rules.rule_set import read_document
+
+        return {"rules": read_document(digest).as_text()}
+    except DeliveryError as error:
+        return {"rules": None, "refused": _refused(error, environment.get(VARIABLE, ""))}
 
 
 def _asked_for(event: Mapping[str, Any]) -> ObjectRef:
