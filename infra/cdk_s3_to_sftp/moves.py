@@ -58,7 +58,7 @@ def check_watched(scope: Construct, source: Source) -> None:
     """
     watched = _place(scope, source.bucket, source.prefix or "", source)
     for target in _TARGETS.setdefault(scope.node.root, []):
-        _refuse_loop(watched, target)
+        _refuse_loop(scope, watched, target)
     _SOURCES.setdefault(scope.node.root, []).append(watched)
 
 
@@ -85,7 +85,7 @@ def target_of(scope: Construct, source: Source, rule: AfterDelivery) -> Target |
         )
     )
     for watched in _SOURCES.setdefault(scope.node.root, []):
-        _refuse_loop(watched, place)
+        _refuse_loop(scope, watched, place)
     _TARGETS.setdefault(scope.node.root, []).append(place)
     if bucket is None:
         warn(
@@ -127,8 +127,17 @@ def _place(scope: Construct, bucket: s3.IBucket, prefix: str, source: Source) ->
     )
 
 
-def _refuse_loop(watched: _Place, target: _Place) -> None:
-    if watched.buckets.isdisjoint(target.buckets) or not (watched.is_clear and target.is_clear):
+def _refuse_loop(scope: Construct, watched: _Place, target: _Place) -> None:
+    if watched.buckets.isdisjoint(target.buckets):
+        return
+    if not (watched.is_clear and target.is_clear):
+        warn(
+            scope,
+            "targetOfMoveMayBeWatched",
+            f"Delivered objects are moved to '{target.prefix}*', and a prefix or suffix of a source of the "
+            "same bucket is known only at deployment: moved objects must not be announced again. Those that "
+            "are would be dead-lettered.",
+        )
         return
     prefixes = watched.prefix.startswith(target.prefix) or target.prefix.startswith(watched.prefix)
     suffixes = watched.suffix.endswith(target.suffix) or target.suffix.endswith(watched.suffix)

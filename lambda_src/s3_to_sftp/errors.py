@@ -351,9 +351,11 @@ class AfterDeliveryFailed(DeliveryError):
 
     Attributes:
         receipt: Of the delivery; None: it was recorded by an earlier attempt.
+        retry_after: Seconds; None: as for any error.
     """
 
     receipt: object = None
+    retry_after: float | None = None
 
 
 NOT_LET_IN = (PartnerError, CredentialsError)

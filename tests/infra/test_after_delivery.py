@@ -164,6 +164,13 @@ class TestLoops:
             "/Test/Delivery", Match.string_like_regexp("'archive-of-orders', of which the app knows nothing")
         )
 
+    def test_prefix_that_is_known_only_at_deployment_is_warned_of(self, stack: cdk.Stack) -> None:
+        prefix = cdk.CfnParameter(stack, "Prefix").value_as_string
+        new_delivery(stack, server=partner(MOVE), sources=[Source(bucket(stack), prefix=prefix)])
+        Annotations.from_stack(stack).has_warning(
+            "/Test/Delivery", Match.string_like_regexp("moved objects must not be announced again")
+        )
+
     def test_bucket_that_the_app_imports_is_not_warned_of(self, stack: cdk.Stack) -> None:
         bucket(stack, "archive-of-orders")
         new_delivery(stack, server=partner(to("archive-of-orders")), bucket=bucket(stack))

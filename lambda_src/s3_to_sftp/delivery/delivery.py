@@ -310,7 +310,7 @@ class Delivery:
             )
         except AlreadyDelivered as delivered:
             if delivered.has_action_left:
-                self._execution.after_receipt(ref)
+                self._execution.after_receipt(ref, deadline=invocation.deadline)
             raise
 
     def _require_current(self, ref: ObjectRef) -> None:
@@ -367,7 +367,7 @@ class Delivery:
         if attempt.plan.after is None or receipt.evidence is Evidence.ASSUMED:
             return
         try:
-            self._execution.after_receipt(attempt.lease.ref, attempt)
+            self._execution.after_receipt(attempt.lease.ref, attempt, deadline=attempt.deadline)
         except AfterDeliveryFailed as failed:
             failed.receipt = receipt
             raise

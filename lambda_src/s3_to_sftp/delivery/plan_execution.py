@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from typing import Any, Protocol
 
 from s3_to_sftp.delivery.attempt import Attempt
+from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery_plan import DeliveryPlan, default_plan
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -79,12 +80,15 @@ class PlanExecution(Protocol):
     def details(self, attempt: Attempt) -> Mapping[str, Any]:
         """Return what the receipt says besides."""
 
-    def after_receipt(self, ref: ObjectRef, attempt: Attempt | None = None) -> None:
+    def after_receipt(
+        self, ref: ObjectRef, attempt: Attempt | None = None, *, deadline: Deadline | None = None
+    ) -> None:
         """Do with the object in S3 what is left to do. May be repeated. Called where the plan asks for it.
 
         Args:
             ref: A version whose receipt is recorded.
             attempt: The one that has just delivered it; None: an earlier one has.
+            deadline: Of the invocation; None: it is short work.
 
         Raises:
             AfterDeliveryFailed: It could not be done. A repetition continues it.
@@ -137,5 +141,7 @@ class NoRules:
         """Return nothing."""
         return {}
 
-    def after_receipt(self, ref: ObjectRef, attempt: Attempt | None = None) -> None:
+    def after_receipt(
+        self, ref: ObjectRef, attempt: Attempt | None = None, *, deadline: Deadline | None = None
+    ) -> None:
         """Do nothing."""

@@ -1,6 +1,6 @@
 """What S3 is asked to do with a version that was delivered. Each call may be repeated."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,10 @@ _GONE = {"NoSuchKey", "NoSuchVersion", "404", "405", "MethodNotAllowed", "Precon
 
 class VersionGoneError(Exception):
     """The version is not there, or no longer the current one of its key: another one has its place."""
+
+
+class CopyUnfinishedError(Exception):
+    """There was no time for all parts. Another call with the same upload continues."""
 
 
 class TooManyTagsError(Exception):
@@ -141,7 +145,14 @@ class AfterActions:
         return str(answer["UploadId"])
 
     def copy(
-        self, ref: ObjectRef, about: Mapping[str, Any], *, bucket: str, key: str, upload_id: str = ""
+        self,
+        ref: ObjectRef,
+        about: Mapping[str, Any],
+        *,
+        bucket: str,
+        key: str,
+        upload_id: str = "",
+        is_over: Callable[[], bool] = lambda: False,
     ) -> Copied:
         """Copy the version with all that belongs to it.
 
@@ -151,9 +162,11 @@ class AfterActions:
             bucket: Where to.
             key: Where to.
             upload_id: From `begin_copy`; parts that an earlier call has copied are not copied again.
+            is_over: Returns whether no further part should be begun. By default never.
 
         Raises:
             VersionGoneError: It is not there.
+            CopyUnfinishedError: Parts are missing.
             ClientError: It was not done.
         """
         source = {"Bucket": ref.bucket, "Key": ref.key, **_version(ref)}
@@ -161,7 +174,7 @@ class AfterActions:
         target = {"Bucket": bucket, "Key": key}
         try:
             if upload_id:
-                return self._copy_parts(target, source, condition, upload_id, about["ContentLength"])
+                return self._copy_parts(target, source, condition, upload_id, about["ContentLength"], is_over)
             answer = self._s3.copy_object(
                 **target,
                 CopySource=source,
@@ -180,12 +193,15 @@ class AfterActions:
         condition: Mapping[str, str],
         upload_id: str,
         size: int,
+        is_over: Callable[[], bool],
     ) -> Copied:
         upload = {**target, "UploadId": upload_id}
         step = max(self._part_bytes, -(-size // _MOST_PARTS))
         done = self._parts(upload)
 
         def copy(number: int) -> None:
+            if is_over():
+                return
             first, last = (number - 1) * step, min(number * step, size) - 1
             answer = self._s3.upload_part_copy(
                 **upload,
@@ -199,6 +215,9 @@ class AfterActions:
         left = [number for number in range(1, -(-size // step) + 1) if number not in done]
         with ThreadPoolExecutor(_COPIES_AT_A_TIME, "copy") as threads:
             list(threads.map(copy, left))
+        count = -(-size // step)
+        if len(done) < count:
+            raise CopyUnfinishedError(f"{len(done):,} of {count:,} parts are copied")
         parts = [{"PartNumber": number, "ETag": done[number]} for number in sorted(done)]
         answer = self._s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
         return _copied(answer, answer)

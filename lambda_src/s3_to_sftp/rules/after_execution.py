@@ -22,6 +22,7 @@ from s3_to_sftp.delivery_plan import PlannedAction
 from s3_to_sftp.errors import AfterDeliveryFailed, DeliveryError, Disposition
 from s3_to_sftp.rules.after_actions import (
     AfterActions,
+    CopyUnfinishedError,
     TooManyTagsError,
     VersionGoneError,
     identifies_version,
@@ -51,6 +52,7 @@ class AfterExecution:
         s3: boto3's S3 client.
         table: Of the ledger.
         actions: By default those of `s3`.
+        is_over: Returns whether the invocation is about to end. By default it is not.
         now: Seconds since 1970.
     """
 
@@ -60,10 +62,12 @@ class AfterExecution:
         table: Table,
         *,
         actions: AfterActions | None = None,
+        is_over: Callable[[], bool] = lambda: False,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._actions = actions or AfterActions(s3)
         self._table = table
+        self._is_over = is_over
         self._now = now
 
     def version(self, ref: ObjectRef) -> VersionItem | None:
@@ -104,9 +108,11 @@ class AfterExecution:
         except VersionGoneError as gone:
             _log.warning("%s is no longer in S3 (%s): nothing is left to do with it", ref, gone)
             record.end("gone", {"reason": f"It was no longer in S3, or another one had its key ({gone})."})
-        except Exception as error:
-            if isinstance(error, DeliveryError):
-                raise
+        except CopyUnfinishedError as unfinished:
+            raise _unfinished(ref, planned, unfinished) from None
+        except DeliveryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - botocore lets through what its parsers and urllib3 raise
             failed = _failed(ref, planned, error)
             record.note({"reason": failed.reason, "hint": failed.hint})
             raise failed from None
@@ -134,7 +140,7 @@ class AfterExecution:
         if not upload_id and (upload_id := self._actions.begin_copy(ref, about, **target)):
             record.note({"upload_id": upload_id, **target})
         try:
-            copied = self._actions.copy(ref, about, **target, upload_id=upload_id)
+            copied = self._actions.copy(ref, about, **target, upload_id=upload_id, is_over=self._is_over)
         except ClientError as error:
             if upload_id and error.response.get("Error", {}).get("Code") == "NoSuchUpload":
                 record.note({"upload_id": ""})  # cleaned up meanwhile, or completed: begin again
@@ -206,6 +212,18 @@ def _failed(ref: ObjectRef, planned: PlannedAction, error: Exception) -> AfterDe
     if isinstance(error, TooManyTagsError):
         failed.disposition = Disposition.PERMANENT
     return failed
+
+
+def _unfinished(
+    ref: ObjectRef, planned: PlannedAction, unfinished: CopyUnfinishedError
+) -> AfterDeliveryFailed:
+    error = AfterDeliveryFailed(
+        f"{ref} is delivered, and its copy to s3://{planned.bucket}/{planned.key} is unfinished: "
+        f"{unfinished}.",
+        hint="No action needed: the next invocation continues it.",
+    )
+    error.disposition, error.retry_after = Disposition.WAIT, 0
+    return error
 
 
 def _advice(planned: PlannedAction, code: str, error: Exception) -> str:

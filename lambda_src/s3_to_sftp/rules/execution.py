@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from s3_to_sftp.delivery.attempt import Attempt
+from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, default_plan
 from s3_to_sftp.errors import DeliveryError, NameTaken, ObjectChanged, ObjectGone, RemotePathRefused
@@ -277,11 +278,14 @@ class RulesExecution:
             **({"companions": [companion.path for companion in companions]} if companions else {}),
         }
 
-    def after_receipt(self, ref: ObjectRef, attempt: Attempt | None = None) -> None:
+    def after_receipt(
+        self, ref: ObjectRef, attempt: Attempt | None = None, *, deadline: Deadline | None = None
+    ) -> None:
         """See `PlanExecution`. Rules that have changed meanwhile say what is done."""
         from s3_to_sftp.rules.after_execution import AfterExecution  # other rules do not need it
 
-        execution = AfterExecution(self._s3, self._table, now=self._now)
+        is_over = deadline.is_near if deadline is not None else lambda: False
+        execution = AfterExecution(self._s3, self._table, is_over=is_over, now=self._now)
         if attempt is not None:
             execution.run(ref, attempt.plan.after, attempts=attempt.lease.attempt, after=None)
             return

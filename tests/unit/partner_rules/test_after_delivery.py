@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
 
+from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.errors import AfterDeliveryFailed, Disposition, MovedAfterDelivery, RuleRefused
 from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import AlreadyDelivered, CircuitOpen
 from s3_to_sftp.rules.after_actions import AfterActions
 from s3_to_sftp.rules.after_delivery import AfterDelivery
+from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.filter import Filter
+from s3_to_sftp.rules.sequence import Sequence
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.unknown_outcome import UnknownOutcome
@@ -45,11 +49,16 @@ class Environment(KillableEnvironment):
     """A partner, and a bucket whose requests are steps, too."""
 
     bucket: MortalBucket
+    is_over: Callable[[], bool]
 
     def __init__(self, after: AfterDelivery, *, is_versioned: bool = True, **rules: Any) -> None:
         super().__init__(DeliveryRules(after_delivery=after, **rules), {})
         self.bucket = MortalBucket(self, is_versioned=is_versioned)
+        self.is_over = lambda: False
         self.s3 = self.bucket  # type: ignore[assignment] # all that is used of it
+
+    def deadline(self, **about: Any) -> Deadline:
+        return super().deadline(**{"is_over": lambda: self.is_over(), **about})
 
     def after(self, ref: ObjectRef) -> dict[str, Any]:
         """The record of the action."""
@@ -207,6 +216,26 @@ class TestLargeObjects:
         assert env.bucket.body("delivered/a") == data
         assert "upload_id" not in env.after(ref)
 
+    def test_copy_that_one_invocation_cannot_finish_is_continued_by_the_next(self) -> None:
+        env = environment(MOVE)
+        data = bytes(12 * self.SIZE)
+        ref = env.bucket.put("a", data)
+        env.bucket.refusing["upload_part_copy"] = "SlowDown"
+        env.invoke([ref])
+        env.bucket.refusing.clear()
+        copied = lambda: env.bucket.asked.count("upload_part_copy")  # noqa: E731 - a name for it
+        env.is_over = lambda: copied() >= 1
+        env.invoke([ref])
+        unfinished = env.outcomes[ref]
+        assert isinstance(unfinished, AfterDeliveryFailed)
+        assert (unfinished.disposition, unfinished.retry_after) == (Disposition.WAIT, 0)
+        assert "parts are copied" in unfinished.reason
+        assert 1 <= copied() < 12
+        env.is_over = lambda: False
+        env.invoke([ref])
+        assert copied() == 12
+        assert env.bucket.body("delivered/a") == data
+
     def test_upload_that_was_cleaned_up_is_begun_again(self) -> None:
         env = environment(MOVE)
         ref = env.bucket.put("a", bytes(2 * self.SIZE))
@@ -252,6 +281,31 @@ class TestCrashes:
                 assert env.given == ["inbox/x_a"]
                 assert env.after(ref)["state"] == "done"
                 assert env.bucket.versions("a") == []
+
+    def test_numbers_companions_and_action_survive_together(self) -> None:
+        together: dict[str, Any] = {
+            "name": "PAY_{sequence:04d}.csv",
+            "sequence": Sequence(),
+            "companions": (Companion.marker("{stem}.xml", before=True), Companion.marker("{name}.done")),
+            "only": Filter(min_bytes=1),
+        }
+        step = -2
+        while True:
+            step += 3
+            with mock_aws():
+                env = environment(MOVE, **together)
+                refs = [env.bucket.put(key, key.encode()) for key in ("a", "b")]
+                if not env.invoke(refs, dies_at=step).is_dead:
+                    break
+                env.settle(refs)
+                assert sorted(env.given) == [
+                    f"inbox/PAY_000{number}{end}"
+                    for number in (1, 2)
+                    for end in (".csv", ".csv.done", ".xml")
+                ]
+                assert {env.after(ref)["state"] for ref in refs} == {"done"}
+                assert env.bucket.keys() == ["delivered/a", "delivered/b"]
+        assert step > 100
 
 
 class TestFailures:
