@@ -14,15 +14,23 @@ from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import is_token
 from cdk_s3_to_sftp.bundling import Bundling
 from cdk_s3_to_sftp.exclusive_use import claim_sequence
+from cdk_s3_to_sftp.moves import check_watched, target_of
 from cdk_s3_to_sftp.notifications import watch
 from cdk_s3_to_sftp.openpgp import OpenPgpLayer, arns_of, secret_in, signing_secrets, transforms_of
 from cdk_s3_to_sftp.permissions import Permissions
 from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_takes_events
-from cdk_s3_to_sftp.rule_examples import example_errors, plan_for, rules_of, warn_of_rules
+from cdk_s3_to_sftp.rule_examples import (
+    check_filter_of_source,
+    example_errors,
+    plan_for,
+    rules_of,
+    warn_of_rules,
+)
 from cdk_s3_to_sftp.rules_layer import RulesLayer, all_rules, names_of_rules, rules_document
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger, described_sources, known_length, warn_of_shared_names
+from s3_to_sftp.rules.after_delivery import KEEP, AfterDelivery
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import RulesDocument
 
@@ -145,6 +153,7 @@ class DeliverySources(Construct):
         """
         source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory, rules=rules)
         self._permissions.grant_read(source, tags=self._reads_tags(source))
+        self._grant_after_delivery(source)
         if source.rules:
             warn_of_rules(self, source.rules)
         self._former_sources.append(source)
@@ -174,6 +183,9 @@ class DeliverySources(Construct):
         if source.trigger.has_rule:
             check_takes_events(self.dead_letter_queue)
             self._permissions.grant_eventbridge_use_of_key(self.dead_letter_queue.encryption_master_key)
+        check_filter_of_source(source, self.server)
+        check_watched(self, source)
+        self._grant_after_delivery(source)
         if rule := watch(self, source, self._queue_policies):
             self._rules[source] = rule
         self._permissions.grant_read(source, tags=self._reads_tags(source))
@@ -182,6 +194,16 @@ class DeliverySources(Construct):
             warn_of_rules(self, source.rules)
         self._sources.append(source)
         self._describe_sources()
+
+    def _grant_after_delivery(self, source: Source) -> None:
+        rule = self._after_delivery(source)
+        target = target_of(self, source, rule)
+        has_versions = source.bucket is self._made_bucket
+        self._permissions.grant_after_delivery(source, rule.action, target, has_versions=has_versions)
+
+    def _after_delivery(self, source: Source) -> AfterDelivery:
+        rules = rules_of(source, self.server)
+        return KEEP if rules is None else rules.after_delivery
 
     def _reads_tags(self, source: Source) -> bool:
         rules = rules_of(source, self.server)

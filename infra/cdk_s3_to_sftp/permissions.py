@@ -1,6 +1,6 @@
 """The permissions of the function's role, and the key and bucket policies that they depend on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -15,10 +15,12 @@ from cdk_s3_to_sftp.acknowledgements import acknowledge, acknowledge_wildcard
 from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import is_made_here
 from cdk_s3_to_sftp.function_settings import FunctionResources
+from cdk_s3_to_sftp.moves import Target
 from cdk_s3_to_sftp.regions_and_accounts import other_account
 from cdk_s3_to_sftp.roles import make_role, role_to_grant
-from cdk_s3_to_sftp.sources import Source
+from cdk_s3_to_sftp.sources import Source, escaped
 from cdk_s3_to_sftp.suppressions import Suppression
+from s3_to_sftp.rules.after_delivery import AfterAction
 
 # The attributes hold the sizes of the parts, if S3 stores a checksum of the parts' checksums.
 READ_OBJECTS = (
@@ -30,6 +32,24 @@ READ_OBJECTS = (
 
 READ_TAGS = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
 """For rules that use tags of objects."""
+
+_TAG_OBJECTS = (*READ_TAGS, "s3:PutObjectTagging", "s3:PutObjectVersionTagging")
+_WITHOUT_VERSIONS = "s3:DeleteObject"
+_DELETE_OBJECTS = (_WITHOUT_VERSIONS, "s3:DeleteObjectVersion")
+_PUT_COPIES = (
+    "s3:PutObject",
+    "s3:PutObjectTagging",
+    "s3:ListMultipartUploadParts",  # what is copied in parts is continued
+)
+_ENCRYPT_COPIES = ("kms:Decrypt", "kms:GenerateDataKey")
+
+_OF_SOURCE = {
+    AfterAction.KEEP: (),
+    AfterAction.TAG: _TAG_OBJECTS,
+    AfterAction.MOVE: (*READ_TAGS, *_DELETE_OBJECTS),
+    AfterAction.DELETE: _DELETE_OBJECTS,
+}
+"""What is done with the objects of a source after their delivery."""
 
 # Without it S3 answers 403 for a missing object, as if reading it were denied.
 LIST_BUCKET = ("s3:ListBucket",)
@@ -115,6 +135,31 @@ class Permissions:
         self._use_key(source.bucket.encryption_key, "kms:Decrypt")
         self._warn_of_foreign_bucket(source)
 
+    def grant_after_delivery(
+        self, source: Source, action: AfterAction, target: Target | None, *, has_versions: bool
+    ) -> None:
+        """Grant what is done with the objects of a source after their delivery.
+
+        Args:
+            source: The source.
+            action: What is done.
+            target: Where they are moved to; None: nowhere.
+            has_versions: Whether its bucket is known to have versions.
+        """
+        if actions := [
+            each for each in _OF_SOURCE[action] if not (has_versions and each == _WITHOUT_VERSIONS)
+        ]:
+            self._allow(source.objects, *actions)
+            acknowledge_wildcard(self.granted, source.objects, suppressions.ROLE_OBJECTS)
+        if target is None:
+            return
+        arn = f"arn:{cdk.Aws.PARTITION}:s3:::{target.name}"
+        bucket_arn = target.bucket.bucket_arn if target.bucket is not None else arn
+        objects = f"{bucket_arn}/{escaped(target.prefix)}*"
+        self._allow(objects, *_PUT_COPIES)
+        acknowledge_wildcard(self.granted, objects, suppressions.ROLE_MOVED_OBJECTS)
+        self._use_key(target.encryption_key, *_ENCRYPT_COPIES)
+
     def grant_vpc_access(self) -> iam.Policy | None:
         """Grant what Lambda needs to connect the function to a VPC.
 
@@ -184,18 +229,24 @@ class Permissions:
         return list(self._key_statements.get(key.key_arn, []))
 
     def bucket_policy_statements(
-        self, sources: Sequence[Source], *, tagged: Sequence[Source]
+        self, sources: Sequence[Source], *, tagged: Sequence[Source], after: Mapping[Source, AfterAction]
     ) -> list[iam.PolicyStatement]:
         """Return what the policy of the sources' bucket must contain if it belongs to another account.
 
         Args:
             sources: Those of the bucket.
             tagged: Those of them whose rules use tags of their objects.
+            after: What is done with the objects of each after their delivery.
         """
         tags = [self._statement_for_role(READ_TAGS, [each.objects for each in tagged])] if tagged else []
         return [
             self._statement_for_role(READ_OBJECTS, [each.objects for each in sources]),
             *tags,
+            *(
+                self._statement_for_role(_OF_SOURCE[action], [source.objects])
+                for source, action in after.items()
+                if _OF_SOURCE[action]
+            ),
             self._statement_for_role(LIST_BUCKET, [sources[0].bucket.bucket_arn]),
         ]
 

@@ -64,6 +64,35 @@ class PlannedCompanion(PlannedFile):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlannedAction:
+    """What happens to the object in S3 once its receipt is recorded.
+
+    Attributes:
+        action: `tag`, `move` or `delete`.
+        tags: Names and values, of `tag`.
+        bucket: Where to, of `move`.
+        key: The key there.
+    """
+
+    action: str
+    tags: tuple[tuple[str, str], ...] = ()
+    bucket: str = ""
+    key: str = ""
+
+    def as_item(self, *, is_proven: bool = True) -> dict[str, object]:
+        """Return what the ledger keeps of it, from the receipt on.
+
+        Args:
+            is_proven: Whether something proves the delivery; what is only assumed changes nothing in S3.
+        """
+        target = {"bucket": self.bucket, "key": self.key} if self.bucket else {}
+        tags = {"tags": dict(self.tags)} if self.tags else {}
+        why = "Nothing proves the delivery: the RENAME was not answered."
+        state = {"state": "pending"} if is_proven else {"state": "kept", "reason": why}
+        return {"action": self.action, **state, **target, **tags}
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeliveryPlan:
     """Everything that will happen to one object, in order.
 
@@ -80,6 +109,7 @@ class DeliveryPlan:
         number: The number; None: it has none yet.
         digests: Algorithms of the checksums that the companions hold.
         transforms: What is done to the bytes on their way, in order, in words; none: they stay as they are.
+        after: What happens to the object in S3 once the receipt is recorded; None: nothing.
     """
 
     file: PlannedFile
@@ -93,6 +123,7 @@ class DeliveryPlan:
     number: int | None = None
     digests: tuple[str, ...] = ()
     transforms: tuple[str, ...] = ()
+    after: PlannedAction | None = None
 
     @property
     def number_in_names(self) -> str:

@@ -40,6 +40,8 @@ DeliveryError
 ├── LedgerError                   the ledger cannot be read or written, or is corrupt
 ├── QueueError                    a message cannot be deferred, continued or dead-lettered, and stays
 ├── OutcomeUnknown                a RENAME was not answered, and nothing shows whether it happened
+├── MovedAfterDelivery            it was moved or deleted after its delivery, and should be sent again
+├── AfterDeliveryFailed           the object is delivered; what the rules want done with it in S3 is not
 ├── EarlierRenamePending          a RENAME of an earlier attempt may still happen and cannot be prevented
 └── NoProgress                    several invocations in a row have sent nothing of it
 
@@ -341,6 +343,24 @@ class LedgerError(DeliveryError):
 
 class QueueError(DeliveryError):
     """A message cannot be deferred, continued or dead-lettered: it stays in the queue as it is."""
+
+
+class MovedAfterDelivery(DeliveryError):
+    """An operator wants a version sent again that was moved or deleted after its delivery."""
+
+    disposition = Disposition.PERMANENT
+
+
+class AfterDeliveryFailed(DeliveryError):
+    """The object is delivered, and its receipt recorded. What the rules want done with it in S3 is not.
+
+    Attributes:
+        receipt: Of the delivery; None: it was recorded by an earlier attempt.
+        retry_after: Seconds; None: as for any error.
+    """
+
+    receipt: object = None
+    retry_after: float | None = None
 
 
 NOT_LET_IN = (PartnerError, CredentialsError)

@@ -116,6 +116,7 @@ def test_python_of_a_demand_is_a_rule(cells: list[str]) -> None:
         '`name="{key}"`',
         "`if_exists=IfExists.REPLACE`",
         "`temporary=None`",
+        "`after_delivery=AfterDelivery.keep()`",
     }
 
 

@@ -7,11 +7,11 @@ from typing import Protocol
 
 from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.rules.invalid import InvalidRule, require_type
+from s3_to_sftp.rules.open_pgp_keys import PUBLIC_KEY, UnusableKey, fingerprint_of
 from s3_to_sftp.rules.transformed_object import SigningKeySource, TransformedObject
 from s3_to_sftp.ssh.pasted_text import cleaned, holds_private_key_file
 from s3_to_sftp.stream_transform import StreamTransform
 
-PUBLIC_KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 MOST_RECIPIENTS = 16
 _ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+")
 _NAME_IN_DOCUMENT = re.compile(r"key-[0-9]{1,3}")
@@ -75,11 +75,6 @@ class OpenPgp:
         Raises:
             RuleRefused: A key cannot be read.
         """
-        from s3_to_sftp.rules.open_pgp_keys import (  # functions that encrypt nothing load none
-            UnusableKey,
-            fingerprint_of,
-        )
-
         try:
             what = [f"encrypt to the OpenPGP key {fingerprint_of(each)}" for each in self.encrypt_to]
         except UnusableKey as unusable:
@@ -100,7 +95,7 @@ class OpenPgp:
             CredentialsError, ConfigurationError: There is no key to sign with.
             TransformFailed: The process for OpenPGP does not start.
         """
-        from s3_to_sftp.rules.open_pgp_stream import OpenPgpStream
+        from s3_to_sftp.rules.open_pgp_stream import OpenPgpStream  # of functions that encrypt
 
         key = signing_key(str(self.sign_with)) if self.sign_with is not None else None
         return OpenPgpStream(self, signing_key=key)

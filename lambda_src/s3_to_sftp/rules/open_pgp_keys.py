@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from s3_to_sftp.rules.open_pgp import PUBLIC_KEY
 from s3_to_sftp.ssh.pasted_text import cleaned, holds_private_key_file
 from s3_to_sftp.untrusted_text import quoted
 
+PUBLIC_KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _FEWEST_RSA_BITS = 2048
 _RSA: Final = frozenset({1, 2, 3})
 _OUTDATED: Final = {16: "ElGamal", 17: "DSA", 20: "ElGamal"}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from s3_to_sftp.delivery_plan import DeliveryPlan, PlannedCompanion, PlannedFile
 from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.remote_path import joined
+from s3_to_sftp.rules.after_plan import planned_action
 from s3_to_sftp.rules.companion import Checksum
 from s3_to_sftp.rules.contents import content_of
 from s3_to_sftp.rules.delivery_rules import FOLDER_FIELDS, DeliveryRules
@@ -86,6 +87,7 @@ def plan(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> Deliver
         number=facts.sequence if rules.sequence else None,
         digests=tuple(sorted(used)),
         transforms=tuple(each.described(transformed_object(item, facts)) for each in rules.transforms),
+        after=planned_action(rules.after_delivery, item),
     )
 
 

@@ -45,11 +45,14 @@ def answer(
     Args:
         event: `bucket`, `key`, and `version_id` where it is not the current version; in buckets without
             versions `etag` and `sequencer` as the ledger has them, where the object is in it. `size` (bytes)
-            says that the object is not in S3 yet: then nothing asks S3 for it.
+            says that the object is not in S3 yet: then nothing asks S3 for it. Or `rules`, which is true: for
+            all rules as a document, and nothing else.
         environment: Of the function.
         new_client: `boto3.client`.
         now: Seconds since 1970.
     """
+    if event.get("rules") is True:
+        return _written_rules(environment)
     document: dict[str, Any] = {
         **dict.fromkeys(("object", "state", "rules", "facts", "plan", "sequence")),
         "refused": None,
@@ -61,6 +64,19 @@ def answer(
     except (DeliveryError, ValueError) as error:
         document |= {"plan": None, "refused": _refused(error, environment.get(VARIABLE, ""))}
     return document
+
+
+def _written_rules(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the rules as `RulesDocument.from_text` reads them; null: none can be read."""
+    try:
+        digest = Settings.from_environment(environment).rules
+        if digest is None:
+            return {"rules": None}
+        from s3_to_sftp.rules.rule_set import read_document
+
+        return {"rules": read_document(digest).as_text()}
+    except DeliveryError as error:
+        return {"rules": None, "refused": _refused(error, environment.get(VARIABLE, ""))}
 
 
 def _asked_for(event: Mapping[str, Any]) -> ObjectRef:
@@ -171,7 +187,19 @@ class _Planner:
         if commit is not None and commit.is_renamed and commit.plan:  # only what is beside it is missing
             return _Planned(plan_from_text(commit.plan), _kept(version, PlanFacts(rules=rules.fingerprint)))
         facts = first_facts(rules, ref, self._s3, now=self._now())
-        return self._with_number(ref, rules, replace(_kept(version, facts), size=ref.size))
+        if rules.rules is not None and rules.rules.only is not None:
+            from s3_to_sftp.rules.filtered_objects import refuse_unwanted
+
+            is_under_way = version is not None and version.is_under_way
+            refuse_unwanted(
+                rules.rules.only,
+                ref,
+                self._s3,
+                tags=facts.tags,
+                now=self._now(),
+                is_under_way=lambda: is_under_way,
+            )
+        return self._with_number(ref, rules, replace(_kept(version, facts), size=facts.size))
 
     def _with_number(self, ref: ObjectRef, rules: "RulesOfObject", facts: PlanFacts) -> _Planned:
         written = rules.rules

@@ -12,13 +12,19 @@ from typing import Any
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlannedCompanion, PlannedFile
 from s3_to_sftp.errors import Disposition, LedgerError
 
+_OF_TODAY = ("after",)
+"""What the rules say that hold when it is done."""
+
 
 def plan_as_text(plan: DeliveryPlan) -> str:
     """Return the plan as the ledger keeps it; the content of each companion must be known."""
     companions = [
         {**vars(each), "content": base64.b64encode(each.content or b"").decode()} for each in plan.companions
     ]
-    return json.dumps({**vars(plan), "file": vars(plan.file), "companions": companions}, sort_keys=True)
+    written = {**vars(plan), "file": vars(plan.file), "companions": companions}
+    for name in _OF_TODAY:
+        del written[name]
+    return json.dumps(written, sort_keys=True)
 
 
 def plan_from_text(text: str) -> DeliveryPlan:

@@ -214,13 +214,16 @@ class DynamoLedger:
         put: Put = {"state": state_of(commit), "commit": commit_fields(commit), **why, **plan_fields(lease)}
         self._end_lease(lease, put, removed=removed)
 
-    def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
+    def delivered(
+        self, lease: Lease, receipt: Mapping[str, Any], *, after: Mapping[str, Any] | None = None
+    ) -> None:
         """See `Ledger`."""
         now = self._clock()
+        left: Put = {} if after is None else {"after": after}
         changes = (
             version_change(
                 lease,
-                {"receipt": receipt, **in_state(State.DELIVERED, now)},
+                {"receipt": receipt, **left, **in_state(State.DELIVERED, now)},
                 removed=(*LEASE, *PARTNER_FIELDS, *FAILURE, *OF_ONE_ATTEMPT),
                 states=(State.COMMITTING,),
             ),

@@ -27,6 +27,9 @@ KEY = "key"
 _DECISIONS = ("cancel", "confirm")
 """Actions of operators that end a version. The command writes them."""
 
+ACTION_LEFT = ("pending", "copied")
+"""States of `after` in which something is left to do."""
+
 FILE = "file"
 """Sort key of the item of a file."""
 
@@ -78,6 +81,7 @@ class VersionItem:
         operator_actions: What operators did or asked for, the oldest first.
         plan: What was planned for it, as `PlanFacts.as_text` writes it; empty: by default.
         steps: Files beside the data that were begun, by the id of their step.
+        after: What was done, or is left to do, with the object in S3 after its delivery; None: nothing.
     """
 
     state: State
@@ -96,6 +100,17 @@ class VersionItem:
     operator_actions: tuple[RawAttribute, ...] = ()
     plan: str = ""
     steps: Mapping[str, Commit] = field(default_factory=dict)
+    after: RawAttribute | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether some or all of its bytes are at the partner, and it has no final state."""
+        return self.state.is_in_flight and (self.checkpoint is not None or self.commit is not None)
+
+    @property
+    def has_action_left(self) -> bool:
+        """Whether something is left to do with the object in S3."""
+        return self.after is not None and self.after.text("state") in ACTION_LEFT
 
     @property
     def has_data_at_partner(self) -> bool:
@@ -214,6 +229,7 @@ def read_version(item: Item) -> VersionItem:
         operator_actions=fields.raw_list("operator_actions"),
         plan=fields.optional_text("plan") or "",
         steps=_read_steps(fields.optional_map("steps")),
+        after=fields.raw("after"),
     )
 
 

@@ -316,12 +316,16 @@ class Ledger(Protocol):
             LedgerError: The ledger cannot be used.
         """
 
-    def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
+    def delivered(
+        self, lease: Lease, receipt: Mapping[str, Any], *, after: Mapping[str, Any] | None = None
+    ) -> None:
         """Record the receipt and release the lease. Does nothing when another function has recorded one.
 
         Args:
             lease: After `commit`.
             receipt: Text, finite numbers, maps and lists of them.
+            after: What is left to do with the object in S3, as `PlannedAction.as_item` says it. By default
+                nothing.
 
         Raises:
             LedgerError: The lease is lost, or the ledger cannot be used.

@@ -72,7 +72,9 @@ class NoLedger:
     def stage(self, lease: Lease, commit: Commit, *, reason: str, error: Exception | None = None) -> None:
         """Do nothing."""
 
-    def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
+    def delivered(
+        self, lease: Lease, receipt: Mapping[str, Any], *, after: Mapping[str, Any] | None = None
+    ) -> None:
         """Do nothing."""
 
     def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:  # noqa: ARG002 - the protocol's

@@ -10,6 +10,7 @@ import pytest
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.errors import NameTaken, RequestRefused, RuleRefused
 from s3_to_sftp.remote_path import SourceDirectory
+from s3_to_sftp.rules.after_delivery import AfterDelivery
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import RulesDocument
@@ -67,6 +68,14 @@ def test_marker_belongs_to_the_data_that_stands(ledger_table: Any, changed: Deli
     assert names(env) == {"x": b"one", "x.done": b""}
     assert receipt.remote_path == "inbox/x"
     assert receipt.details["companions"] == ["inbox/x.done"]
+
+
+def test_what_happens_to_the_object_is_what_the_rules_say_now(ledger_table: Any) -> None:
+    env = half_delivered(ledger_table, MARKED, "x.done")
+    env.rules = dataclasses.replace(CHANGES["name"], after_delivery=AfterDelivery.tag({"delivered": "yes"}))
+    env.deliver(env.ref("x"), name="two")
+    assert names(env) == {"x": b"one", "x.done": b""}
+    assert env.s3.tags["x"] == {"delivered": "yes"}
 
 
 @pytest.mark.parametrize("if_exists", [IfExists.REPLACE, IfExists.REFUSE])
