@@ -195,7 +195,9 @@ class DeliveryRules:
         require_items("companions", self.companions, Companion, wanted="companions, as Companion.marker(...)")
         if len(self.companions) > _MOST_COMPANIONS:
             raise InvalidRule("companions", f"must be at most {_MOST_COMPANIONS}, got {len(self.companions)}")
-        require_items("transforms", self.transforms, Gzip, OpenPgp, wanted="transforms, as Gzip()")
+        require_items(
+            "transforms", self.transforms, Gzip, OpenPgp, wanted="transforms, as Gzip() or OpenPgp(...)"
+        )
         require_items("examples", self.examples, str, wanted="keys")
         check_filter(self.only)
         check_after(self.after_delivery)

@@ -159,16 +159,15 @@ class RulesExecution:
         except RemotePathRefused:
             if commit is None or not (commit.plan and commit.rename_unanswered):
                 raise
-            return self._recorded(
-                lease.ref, commit.plan
-            )  # rules that refuse it now do not undo what has happened
+            # Rules that refuse it now do not undo what has happened.
+            return self._recorded(lease.ref, commit.plan)
 
     def plan_of_commit(self, commit: Commit, plan: DeliveryPlan) -> DeliveryPlan:
         """See `PlanExecution`."""
         return replace(plan_from_text(commit.plan), after=plan.after) if commit.plan else plan
 
     def _recorded(self, ref: ObjectRef, text: str) -> DeliveryPlan:
-        """Return the plan that a file was published by; what happens to the object is as the rules are now."""
+        """Return the plan that a file was published by; what happens to the object follows today's rules."""
         rules = self._rules.of(ref)
         after = planned_action(rules.rules.after_delivery, rules.item) if rules.rules else None
         return replace(plan_from_text(text), after=after)
