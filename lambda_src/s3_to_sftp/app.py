@@ -84,6 +84,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         connect=table.connect,
     )
     s3 = new_client("s3", config=_S3_CONFIG)
+    execution, pause = _rules(settings, new_client, s3=s3, sftp=sftp, table=table)
     delivery = Delivery(
         s3=s3,
         sftp=sftp,
@@ -92,7 +93,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         ledger=table.ledger,
         sha256=settings.sha256,
         unknown_outcome=settings.unknown_outcome,
-        execution=_execution(settings, new_client, s3=s3, sftp=sftp, ledger=table.ledger),
+        execution=execution,
     )
     end_of_invocation = functools.partial(sftp.end_of_invocation, keep_first=settings.keep_connection)
     return App(
@@ -101,7 +102,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
             credentials=credentials,
             delivery=delivery,
             breaker=table.breaker,
-            pause=table.pause,
+            pause=pause,
             publisher=publisher,
             telemetry=telemetry,
             directory=settings.directory,
@@ -114,16 +115,16 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
     )
 
 
-def _execution(
-    settings: Settings, new_client: NewClient, *, s3: Any, sftp: SftpClient, ledger: Ledger
-) -> PlanExecution | None:
-    """Return what executes the plans of a partner with rules; None: the partner has none.
+def _rules(
+    settings: Settings, new_client: NewClient, *, s3: Any, sftp: SftpClient, table: "_Table"
+) -> tuple[PlanExecution | None, Pause]:
+    """Return what executes the plans of a partner with rules (None: it has none), and what lets objects wait.
 
     Raises:
-        ConfigurationError: The rules cannot be read, or need a ledger.
+        ConfigurationError: The rules cannot be read, or need a ledger or a queue.
     """
     if settings.rules is None:
-        return None
+        return None, table.pause
     if settings.ledger_table is None:
         raise ConfigurationError(
             "SSH_RULES needs a ledger, and LEDGER_TABLE is not set.",
@@ -133,14 +134,33 @@ def _execution(
     from s3_to_sftp.rules.rule_set import RuleSet, read_document
 
     rules = RuleSet(read_document(settings.rules), directory=settings.directory, sources=settings.sources)
-    return RulesExecution(
+    client = new_client("dynamodb", config=_SMALL_ANSWERS)
+    items = Table(client, settings.ledger_table)
+    pause, drops = table.pause, None
+    if rules.has_timing:
+        if settings.queue_url is None or settings.dead_letter_queue_url is None:
+            raise ConfigurationError(
+                "The rules windows, holidays and max_drops need a queue in which objects wait, and "
+                "QUEUE_URL or DEAD_LETTER_QUEUE_URL is not set.",
+                hint="Set them in the function's configuration.",
+            )
+        from s3_to_sftp.rules.drops import Drops  # others do not load it
+        from s3_to_sftp.rules.partner_hours import PartnerHours
+
+        drops = Drops(items)
+        hours = PartnerHours(rules, drops)
+        pause = DynamoPause(client, settings.ledger_table, timing=hours)
+    execution = RulesExecution(
         rules,
         s3=s3,
         sftp=sftp,
-        ledger=ledger,
-        table=Table(new_client("dynamodb", config=_SMALL_ANSWERS), settings.ledger_table),
+        ledger=table.ledger,
+        table=items,
+        pause=pause,
+        drops=drops,
         unknown_outcome=settings.unknown_outcome,
     )
+    return execution, pause
 
 
 def _selftests(

@@ -64,6 +64,23 @@ class PlannedCompanion(PlannedFile):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlannedTiming:
+    """When an object may be sent. Times are in seconds since 1970.
+
+    Attributes:
+        hours: When deliveries may begin, in words; empty: always.
+        not_before: When this one may begin; None: at the time of the plan.
+        due: By when it should be at the partner; None: by no particular time.
+        drops: The most data files in a period, and its seconds; None: any number.
+    """
+
+    hours: str = ""
+    not_before: float | None = None
+    due: float | None = None
+    drops: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeliveryPlan:
     """Everything that will happen to one object, in order.
 
@@ -78,6 +95,7 @@ class DeliveryPlan:
         requires_attributes: Whether an object is not delivered if the server refuses mode or time.
         sequence: Name of the sequence that the object gets a number of; None: it gets none.
         digests: Algorithms of the checksums that the companions hold.
+        timing: When it may be sent; None: at any time.
     """
 
     file: PlannedFile
@@ -89,6 +107,7 @@ class DeliveryPlan:
     requires_attributes: bool = False
     sequence: str | None = None
     digests: tuple[str, ...] = ()
+    timing: PlannedTiming | None = None
 
     @property
     def must_be_prepared(self) -> bool:

@@ -54,7 +54,8 @@ class Telemetry(Protocol):
         """Report a message that is not done.
 
         Args:
-            age: Seconds since its event was first sent; None: it waits only because deliveries are paused.
+            age: Seconds since its event was first sent; None: it waits only because deliveries are paused,
+                or because of the partner's windows and rate.
         """
 
     def dead_lettered(self) -> None:

@@ -20,7 +20,7 @@ from typing import Protocol
 from s3_to_sftp.errors import DeliveryError, Disposition, QueueError
 from s3_to_sftp.events import Publisher
 from s3_to_sftp.explanation import failure_fields
-from s3_to_sftp.outcomes import CircuitOpen, DeadlineTooClose, DeliveriesPaused, LeaseHeld, NothingToSend
+from s3_to_sftp.outcomes import CircuitOpen, DeadlineTooClose, LeaseHeld, NothingToSend, OnHold
 from s3_to_sftp.queue.message_part import part_of
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
@@ -146,8 +146,8 @@ class MessageDisposition:
             _log.warning("%s", error)
             waits, may_leave = True, False
         if waits:
-            # Its age counts for those that keep failing; what a person has paused does not fail.
-            is_paused = all(isinstance(error, DeliveriesPaused) for _, error in failures)
+            # Its age counts for those that keep failing; what waits for a person or a window does not fail.
+            is_paused = all(isinstance(error, OnHold) for _, error in failures)
             age = max(0.0, self._clock() - message.history.first_sent)
             self._telemetry.deferred(age=None if is_paused else age)
         return may_leave

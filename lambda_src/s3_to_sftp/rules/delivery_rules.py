@@ -21,6 +21,7 @@ from s3_to_sftp.rules.name_checks import (
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.rules.template import Template, check_template
 from s3_to_sftp.rules.times import tells_days_apart, tells_years_apart
+from s3_to_sftp.rules.window import Rate, Window, check_timing
 
 KEY_FIELDS = frozenset({"key", "relative_key", "folder", "relative_folder", "name", "stem", "ext", "part"})
 """What the object's key says; in `name` they are of the key."""
@@ -78,6 +79,13 @@ class DeliveryRules:
             `preserve_time`. By default the refusal is remembered, and the file delivered without.
         sequence: The numbers of `{sequence}`.
         companions: Files beside the data, in this order.
+        windows: When deliveries may begin: `Window("Mon-Fri 06:00-18:00")`. Objects that come at other times
+            wait; what was begun may finish. By default always.
+        holidays: Days on which no window starts, as `2026-12-25`.
+        cut_off: The time by which everything that came before it must be at the partner, on days on which a
+            window starts: `17:30`. There is an alarm for objects that are not. By default none.
+        max_drops: The most data files that the partner gets in a period: `Rate(1, minutes=15)`. The files
+            beside one belong to it. By default any number.
         examples: Keys whose plans are made at synth, so that mistakes are seen there.
         source: Where these rules are written down, for people.
 
@@ -97,6 +105,10 @@ class DeliveryRules:
     require_attributes: bool = False
     sequence: Sequence | None = None
     companions: ListOf[Companion] = ()
+    windows: ListOf[Window] = ()
+    holidays: ListOf[str] = ()
+    cut_off: str | None = None
+    max_drops: Rate | None = None
     examples: ListOf[str] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
 
@@ -117,8 +129,11 @@ class DeliveryRules:
             check_temporary(self.temporary, name=self.name, if_exists=self.if_exists)
         self._check_sequence()
         self._check_direct()
+        check_timing(self.windows, self.holidays, self.cut_off, self.max_drops)
         check_files(self.name, [each.name for each in self.companions], self.temporary)
         object.__setattr__(self, "companions", tuple(self.companions))
+        object.__setattr__(self, "windows", tuple(self.windows))
+        object.__setattr__(self, "holidays", tuple(self.holidays))
         object.__setattr__(self, "examples", tuple(self.examples))
 
     @cached_property

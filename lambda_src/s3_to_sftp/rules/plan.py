@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from s3_to_sftp.delivery_plan import DeliveryPlan, PlannedCompanion, PlannedFile
+from s3_to_sftp.delivery_plan import DeliveryPlan, PlannedCompanion, PlannedFile, PlannedTiming
 from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.remote_path import joined
 from s3_to_sftp.rules.companion import Checksum
@@ -83,7 +83,16 @@ def plan(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> Deliver
         requires_attributes=rules.require_attributes,
         sequence=rules.sequence.name if rules.sequence else None,
         digests=tuple(sorted(used)),
+        timing=_timing(rules, facts),
     )
+
+
+def _timing(rules: DeliveryRules, facts: PlanFacts) -> PlannedTiming | None:
+    if not (rules.windows or rules.holidays or rules.cut_off or rules.max_drops):
+        return None
+    from s3_to_sftp.rules.timing import timing_of  # plans that may be executed at any time do not load it
+
+    return timing_of(rules, event_time=facts.event_time, now=facts.delivery_time)
 
 
 def _values(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> dict[str, object]:
