@@ -73,8 +73,8 @@ class RulesEnvironment(DeliveryEnvironment):
             sftp=partner,
             ledger=ledger,
             table=table,
-            pause=self.pause(rules) if rules.has_timing else None,
-            drops=Drops(table, clock=self.ledger.clock, random=lambda: 0) if rules.has_timing else None,
+            pause=self.pause(table) if rules.has_timing else None,
+            drops=self.drops(table) if rules.has_timing else None,
             new_token=self._new_token,
             now=self.ledger.clock,
             sleep=self.slept.append,
@@ -89,18 +89,20 @@ class RulesEnvironment(DeliveryEnvironment):
             **more,
         )
 
-    def pause(self, rules: RuleSet | None = None) -> DynamoPause:
+    def pause(self, table: Table | None = None) -> DynamoPause:
         """Return what an invocation asks first."""
-        clock, nothing = self.ledger.clock, lambda: 0
+        clock = self.ledger.clock
+        table = table or Table(self.ledger.dynamodb, self.ledger.table, clock=clock)
         document = RulesDocument(partner=self.rules, sources={})
-        rules = rules or RuleSet(document, directory="inbox", sources=self.sources)
-        drops = Drops(
-            Table(self.ledger.dynamodb, self.ledger.table, clock=clock), clock=clock, random=nothing
-        )
-        hours = PartnerHours(rules, drops, random=nothing)
-        return DynamoPause(
-            self.ledger.dynamodb, self.ledger.table, timing=hours, clock=clock, random=nothing
-        )
+        rules = RuleSet(document, directory="inbox", sources=self.sources)
+        hours = PartnerHours(rules, self.drops(table), random=lambda: 0)
+        pause = DynamoPause(None, self.ledger.table, timing=hours, clock=clock, random=lambda: 0)
+        pause._table = table
+        return pause
+
+    def drops(self, table: Table) -> Drops:
+        """Return the drops of the partner."""
+        return Drops(table, clock=self.ledger.clock, random=lambda: 0)
 
     @property
     def names_given(self) -> list[str]:
