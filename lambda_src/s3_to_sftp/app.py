@@ -134,8 +134,7 @@ def _rules(
     from s3_to_sftp.rules.rule_set import RuleSet, read_document
 
     rules = RuleSet(read_document(settings.rules), directory=settings.directory, sources=settings.sources)
-    client = new_client("dynamodb", config=_SMALL_ANSWERS)
-    items = Table(client, settings.ledger_table)
+    items = Table(new_client("dynamodb", config=_SMALL_ANSWERS), settings.ledger_table)
     pause, drops = table.pause, None
     if rules.has_timing:
         if settings.queue_url is None or settings.dead_letter_queue_url is None:
@@ -149,7 +148,7 @@ def _rules(
 
         drops = Drops(items)
         hours = PartnerHours(rules, drops)
-        pause = DynamoPause(client, settings.ledger_table, timing=hours)
+        pause = DynamoPause(items, timing=hours)
     execution = RulesExecution(
         rules,
         s3=s3,
@@ -213,7 +212,7 @@ def _table(settings: Settings, new_client: NewClient) -> _Table:
     return _Table(
         ledger=DynamoLedger(client, name, receipts_for_seconds=settings.receipts_for),
         breaker=DynamoCircuitBreaker(client, name, server),
-        pause=DynamoPause(client, name),
+        pause=DynamoPause(Table(client, name)),
         connect=TrustingConnect(DynamoTrustedHostKeys(client, name, server)),
     )
 

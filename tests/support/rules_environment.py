@@ -96,9 +96,7 @@ class RulesEnvironment(DeliveryEnvironment):
         document = RulesDocument(partner=self.rules, sources={})
         rules = RuleSet(document, directory="inbox", sources=self.sources)
         hours = PartnerHours(rules, self.drops(table), random=lambda: 0)
-        pause = DynamoPause(None, self.ledger.table, timing=hours, clock=clock, random=lambda: 0)
-        pause._table = table
-        return pause
+        return DynamoPause(table, timing=hours, clock=clock, random=lambda: 0)
 
     def drops(self, table: Table) -> Drops:
         """Return the drops of the partner."""

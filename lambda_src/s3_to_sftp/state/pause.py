@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.outcomes import DeliveriesPaused, DropRateReached, OnHold
@@ -61,8 +61,7 @@ class DynamoPause:
     waits can be sent later, and one that was sent cannot be taken back.
 
     Args:
-        client: A low-level DynamoDB client; needs `dynamodb:GetItem`.
-        table: The name of the ledger's table.
+        table: The ledger's table; only read.
         timing: When the partner's rules let objects be sent. By default at any time.
         clock: Seconds since 1970.
         random: Returns a number from 0 up to, but not including, 1.
@@ -70,14 +69,13 @@ class DynamoPause:
 
     def __init__(
         self,
-        client: Any,
-        table: str,
+        table: Table,
         *,
         timing: Timing | None = None,
         clock: Callable[[], float] = time.time,
         random: Callable[[], float] = random.random,
     ) -> None:
-        self._table = Table(client, table)
+        self._table = table
         self._timing = timing
         self._clock = clock
         self._random = random
