@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 
@@ -31,6 +31,9 @@ from s3_to_sftp.state.pause import DynamoPause, NoPause, Pause
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.trusted_host_key import DynamoTrustedHostKeys
 from s3_to_sftp.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from s3_to_sftp.sftp.pace import Pace
 
 _S3_CONFIG = Config(
     connect_timeout=10,
@@ -82,6 +85,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         max_connections=settings.max_connections,
         directories=[settings.directory, *(source.directory for source in settings.sources)],
         connect=table.connect,
+        pace=_pace(settings, new_client),
     )
     s3 = new_client("s3", config=_S3_CONFIG)
     execution, pause = _rules(settings, new_client, s3=s3, sftp=sftp, table=table)
@@ -113,6 +117,28 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         longest_reply=timeouts.reply,
         selftests=_selftests(settings, new_client, sftp, end_of_invocation),
     )
+
+
+def _pace(settings: Settings, new_client: NewClient) -> "Pace | None":
+    """Return what lets bytes wait where the partner's bandwidth is limited; None: it is not.
+
+    Raises:
+        ConfigurationError: There is no ledger in which functions could share it.
+    """
+    limit = settings.max_bytes_per_second
+    if limit is None:
+        return None
+    if settings.ledger_table is None:
+        raise ConfigurationError(
+            "SSH_MAX_BYTES_PER_SECOND needs a ledger, in which functions share the bandwidth, and "
+            "LEDGER_TABLE is not set.",
+            hint="Set it in the function's configuration.",
+        )
+    from s3_to_sftp.sftp.pace import Pace  # functions without a limit do not load it
+    from s3_to_sftp.state.bandwidth import SharedBandwidth
+
+    table = Table(new_client("dynamodb", config=_SMALL_ANSWERS), settings.ledger_table)
+    return Pace(SharedBandwidth(table, str(settings.server), bytes_per_second=limit))
 
 
 def _rules(
