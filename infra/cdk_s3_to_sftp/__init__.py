@@ -21,6 +21,7 @@ with function_package():
     from s3_to_sftp.rules.invalid import InvalidRule
     from s3_to_sftp.rules.profiles import Period
     from s3_to_sftp.rules.sequence import Reset, Sequence
+    from s3_to_sftp.rules.window import Rate, Window
 
 __all__ = [
     "Alarms",
@@ -36,6 +37,7 @@ __all__ = [
     "InvalidRule",
     "Monitoring",
     "Period",
+    "Rate",
     "Reset",
     "S3ToSftp",
     "S3ToSftpStack",
@@ -45,5 +47,6 @@ __all__ = [
     "StaticEgress",
     "Trigger",
     "UnknownOutcome",
+    "Window",
     "profiles",
 ]

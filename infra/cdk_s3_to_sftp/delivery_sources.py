@@ -3,6 +3,7 @@
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
@@ -11,7 +12,9 @@ from constructs import Construct
 
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import is_token
+from cdk_s3_to_sftp.cut_off import add_cut_off_schedule
 from cdk_s3_to_sftp.exclusive_use import claim_sequence
+from cdk_s3_to_sftp.monitoring import Monitoring
 from cdk_s3_to_sftp.notifications import watch
 from cdk_s3_to_sftp.permissions import Permissions
 from cdk_s3_to_sftp.queue_policies import QueuePolicies
@@ -32,6 +35,8 @@ class DeliverySources(Construct):
 
     server: SftpServer
     function: lambda_.Function
+    ledger: dynamodb.ITable
+    monitoring: Monitoring
     dead_letter_queue: sqs.IQueue
     _permissions: Permissions
     _queue_policies: QueuePolicies
@@ -40,6 +45,7 @@ class DeliverySources(Construct):
     _former_sources: list[Source]
     _rules: dict[Source, events.Rule]
     _rules_layer: RulesLayer | None = None
+    cut_off_rule: events.Rule | None = None
 
     @property
     def bucket(self) -> s3.IBucket:
@@ -195,6 +201,10 @@ class DeliverySources(Construct):
                 self, "Rules", document=document, function=self.function, partner=self.server.host
             )
         self._rules_layer.document = document
+        if document.has_cut_off and self.cut_off_rule is None:
+            self.monitoring.watch_cut_off()
+            self._permissions.grant_query(self.ledger)
+            self.cut_off_rule = add_cut_off_schedule(self, self.function)
         self.function.add_environment("SSH_RULES", document.digest)
 
     def _describe_sources(self) -> None:

@@ -33,6 +33,12 @@ def rules_of(source: Source, server: SftpServer) -> DeliveryRules | None:
     return server.rules if source.rules is None else source.rules
 
 
+def has_cut_off(server: SftpServer, sources: Sequence[Source]) -> bool:
+    """Return whether any rules have a cut-off."""
+    given = [server.rules, *(source.rules for source in sources)]
+    return any(rules is not None and rules.cut_off is not None for rules in given)
+
+
 def may_hold(source: Source, key: str) -> bool:
     """Return whether an object with this key may be one of the source's: Tokens may stand for anything."""
     begins = is_token(source.prefix) or key.startswith(source.prefix or "")

@@ -1,6 +1,7 @@
 """The partner's server, as users of the construct describe it."""
 
 import ipaddress
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -209,7 +210,8 @@ def _is_address(host: str) -> bool:
 def _check_bandwidth(megabytes: float | None) -> None:
     if megabytes is None:
         return
-    if is_token(megabytes):
+    # jsii cannot be asked whether a number is a Token that is none in JSON.
+    if math.isfinite(megabytes) and is_token(megabytes):
         raise InvalidArgument(
             "max_megabytes_per_second", "must be known when the app is synthesised, got a Token"
         )

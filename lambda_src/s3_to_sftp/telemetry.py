@@ -154,6 +154,10 @@ class LambdaTelemetry:
         for text in (*changes, *failures):
             logger.warning("the partner's server has changed", extra={"reason": text})
 
+    def missed_cut_off(self, count: int) -> None:
+        """Count the objects that have missed their cut-off; 0, too: the alarm is over then."""
+        metrics.add_metric("MissedCutOff", MetricUnit.Count, count)
+
     def failed(self, error: DeliveryError, **about: str) -> None:
         """Log what is wrong with an object, or with a message that names none."""
         is_failure = error.disposition in _LEVELS

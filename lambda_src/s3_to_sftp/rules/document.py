@@ -72,6 +72,12 @@ class RulesDocument:
         rules = filter(None, (self.partner, *self.sources.values()))
         return tuple(sorted({each.sequence.name for each in rules if each.sequence is not None}))
 
+    @property
+    def has_cut_off(self) -> bool:
+        """Whether any rules say by when objects must be there."""
+        rules = filter(None, (self.partner, *self.sources.values()))
+        return any(each.cut_off is not None for each in rules)
+
     def as_text(self) -> str:
         """Return the document: the same text for the same rules."""
         return json.dumps(
