@@ -23,6 +23,7 @@ from s3_to_sftp.rules.plan import PlannedObject, plan
 from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.rules.times import KNOWN
+from s3_to_sftp.rules.window import Rate, Window
 
 PAGE = (Path(__file__).parents[2] / "docs/guides/partner-rules.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -34,8 +35,10 @@ NAMES: dict[str, Any] = {
     "DeliveryRules": DeliveryRules,
     "IfExists": IfExists,
     "InvalidRule": InvalidRule,
+    "Rate": Rate,
     "Reset": Reset,
     "Sequence": Sequence,
+    "Window": Window,
     "profiles": profiles,
 }
 """What users import from the construct's package."""

@@ -1,4 +1,4 @@
-"""Which objects have missed their cut-off: looked for on a schedule, since nothing may be retried any more.
+"""Which objects have missed their cut-off: looked for on a schedule, since perhaps nothing is retried.
 
 Only the ledger is asked: what no invocation has seen yet is not in it, and an alarm of its own (Backlog).
 """

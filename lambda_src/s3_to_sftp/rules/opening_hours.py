@@ -1,7 +1,7 @@
 """When deliveries may begin, and by when an object must be there: exact through every change of the clocks.
 
 One definition decides everything: deliveries may begin while a clock in the partner's time zone shows a time
-of a window. So a window that begins at a time which does not exist, since clocks are put forward over it,
+of a window. So a window that begins at a time which does not exist, since clocks are set forward over it,
 begins when they are; and one that lies in an hour which clocks show twice is open in both.
 """
 
@@ -67,7 +67,7 @@ class OpeningHours:
         days = [_day_after(first, n) for n in range(-1, _HORIZON_DAYS)]
         ahead: set[float] = set()
         for day in days:
-            # The hours of two days can mix: clocks that are put back at midnight show the day before again.
+            # The hours of two days can mix: clocks that are set back at midnight show the day before again.
             ahead = {each for each in (*ahead, *self._changes(day)) if each > at and self.is_open(each)}
             if ahead and day > self._local(min(ahead)).date():
                 return min(ahead)

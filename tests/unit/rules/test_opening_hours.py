@@ -80,7 +80,7 @@ def test_an_hour_that_clocks_show_twice_is_open_twice() -> None:
     assert shown_twice.opens_at(between) == at("2026-10-25T02:15:00", fold=1)
 
 
-def test_a_window_that_clocks_are_put_back_into_opens_again() -> None:
+def test_a_window_that_clocks_are_set_back_into_opens_again() -> None:
     early = hours("02:30-03:30")
     assert early.is_open(at("2026-10-25T02:59:59"))
     assert not early.is_open(at("2026-10-25T02:00:00", fold=1))
