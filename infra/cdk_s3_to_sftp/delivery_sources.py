@@ -160,8 +160,8 @@ class DeliverySources(Construct):
             bucket: Its bucket. By default that of the only source that the key may be of.
 
         Returns:
-            `remote_path`, `temporary`, `if_exists`, `mode`, `modified`, `sequence`, and `steps`, one sentence
-            for each step, in order.
+            `remote_path`, `temporary`, `if_exists`, `mode`, `modified`, `sequence`, `timing`, and `steps`,
+            one sentence for each step, in order.
 
         Raises:
             InvalidArgument: No source has such an object, several have one, or the rules refuse it.

@@ -65,11 +65,12 @@ class _Deferred:
     def is_news(self) -> bool:
         """Whether people want to know: that is each failed attempt, and what an object waits for at first.
 
-        What comes back at once is not worth a write.
+        What comes back at once is not worth a write; what may wait for days is, also after a failed attempt.
         """
         if isinstance(self.error, DeadlineTooClose):
             return False
-        return self.was_tried or (self.history.count == 0 and self.history.waits == 1)
+        is_first = self.history.waits == 1
+        return self.was_tried or (is_first and (self.history.count == 0 or isinstance(self.error, OnHold)))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.outcomes import DropRateReached
 from s3_to_sftp.rules.timing import period_in_words
-from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Fields, Item, to_attribute
 from s3_to_sftp.state.items import partition_key, version_key
 from s3_to_sftp.state.ledger import Lease
@@ -65,11 +64,10 @@ class Drops:
         self._clock = clock
         self._random = random
 
-    def wait(self, ref: ObjectRef, *, count: int, period: int) -> DropRateReached | None:
+    def wait(self, *, count: int, period: int) -> DropRateReached | None:
         """Return why the partner may get no further file now; None: it may.
 
         Args:
-            ref: An object that would be sent.
             count: The most files in a period.
             period: Its seconds.
 
@@ -78,7 +76,7 @@ class Drops:
         """
         now = self._clock()
         free_at = _free_at(self._read()[0], now, count=count, period=period)
-        return None if free_at <= now else self._reached(ref, free_at - now, count=count, period=period)
+        return None if free_at <= now else self._reached(free_at - now, count=count, period=period)
 
     def reserve(self, lease: Lease, *, count: int, period: int) -> None:
         """Count the file that is about to get its final name.
@@ -95,7 +93,7 @@ class Drops:
             others = [drop for drop in drops if drop.by != ours and drop.at > now - period]
             free_at = _free_at(others, now, count=count, period=period)
             if free_at > now:
-                raise self._reached(lease.ref, free_at - now, count=count, period=period)
+                raise self._reached(free_at - now, count=count, period=period)
             if self._write([*others, Drop(at=now, by=ours)], revision):
                 return
         raise LedgerError(
@@ -135,10 +133,10 @@ class Drops:
         }
         return self._table.put(DROPS_PK, DROPS_SK, attributes, expected_revision=revision)
 
-    def _reached(self, ref: ObjectRef, seconds: float, *, count: int, period: int) -> DropRateReached:
+    def _reached(self, seconds: float, *, count: int, period: int) -> DropRateReached:
         files = f"{count} file{'s' if count > 1 else ''}"
         return DropRateReached(
-            f"{ref} waits: the partner's rule max_drops allows {files} in {period_in_words(period)}.",
+            f"The partner's rule max_drops allows {files} in {period_in_words(period)}.",
             hint="No action needed: it is sent when it is its turn.",
             retry_after=seconds + _SPREAD_SECONDS * self._random(),
         )

@@ -45,7 +45,7 @@ class PartnerHours:
                 continue
             errors: list[OnHold] = [] if is_released else self._closed(ref, rules, now)
             if rules.max_drops is not None:
-                rate = self._rate_reached(ref, rules) if rate is None else rate
+                rate = self._rate_reached(rules) if rate is None else rate
                 errors += rate
             waits[ref] = errors
         return waits
@@ -70,12 +70,12 @@ class PartnerHours:
             )
         ]
 
-    def _rate_reached(self, ref: ObjectRef, rules: DeliveryRules) -> list[OnHold]:
+    def _rate_reached(self, rules: DeliveryRules) -> list[OnHold]:
         rate = rules.max_drops
         if rate is None:
             return []
         try:
-            error = self._drops.wait(ref, count=rate.count, period=rate.period)
+            error = self._drops.wait(count=rate.count, period=rate.period)
         except LedgerError as trouble:  # decided when the file is about to get its name
             _log.warning("it is not known whether the partner may get a file now: %s", trouble)
             return []

@@ -285,7 +285,7 @@ def test_no_period_has_more_drops_than_the_rate(pauses: list[float], count: int,
         now[0] = round(now[0] + pause, 3)
         lease = env.ledger.lease(env.ref("x"), env.ledger.function(f"f{number}"), until=now[0] - 1)
         env.ledger.clock.now = now[0]
-        reached = drops.wait(lease.ref, count=count, period=period)
+        reached = drops.wait(count=count, period=period)
         if reached is None:
             drops.reserve(lease, count=count, period=period)
             times.append(now[0])
