@@ -116,6 +116,7 @@ class TestEnvironment:
             connect_timeout=cdk.Duration.seconds(5),
             reply_timeout=cdk.Duration.minutes(5),
             unknown_outcome=UnknownOutcome.RESEND,
+            max_megabytes_per_second=2.5,
             rules=DeliveryRules(name="{name}"),
         )
         source = Source(s3.Bucket(stack, "Theirs"), directory="/theirs")
