@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from s3_to_sftp import handler
 from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.outcomes import WindowClosed
 from s3_to_sftp.remote_path import SourceDirectory
+from s3_to_sftp.rules import cut_off
 from s3_to_sftp.rules.cut_off import Missed, look_for_missed, missed_objects
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
 from s3_to_sftp.rules.rule_set import RuleSet
 from s3_to_sftp.rules.window import Window
+from tests.support.lambda_events import lambda_context
 from tests.support.ledger_environment import TABLE
 from tests.support.rules_environment import RulesEnvironment
 
@@ -113,3 +117,21 @@ def test_schedule_counts_and_logs_them(
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
         "missed its cut-off: s3://bucket/a (IN_FLIGHT)"
     ]
+
+
+def test_function_looks_for_missed_objects_when_the_schedule_asks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Any] = []
+
+    def looks(environment: Any, *, telemetry: Any, **_more: Any) -> dict[str, Any]:
+        asked.append(environment)
+        telemetry.missed_cut_off(3)
+        return {"missed": 3}
+
+    monkeypatch.setattr(cut_off, "look_for_missed", looks)
+    answer: Any = handler.lambda_handler(dict(cut_off.EVENT), lambda_context())
+    assert answer == {"missed": 3}
+    assert len(asked) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    assert [line["MissedCutOff"] for line in lines if "MissedCutOff" in line] == [[3.0]]

@@ -78,6 +78,14 @@ def test_no_more_streams_than_the_bandwidth_fills() -> None:
     assert not env.client(8).is_slow_for(10**12)
 
 
+def test_small_object_that_takes_long_in_the_bandwidth_travels_alone(ledger_table: Any) -> None:
+    harness = DeliveryEnvironment(ledger_table, {"a": bytes(150_000), "b": bytes(50_000)})
+    slow = harness.env.client(pace=Pace(Portions(100_000), sleep=lambda _: None))
+    function = harness.function(partner=slow)
+    assert [function.travels_alone(harness.ref(key)) for key in ("a", "b")] == [True, False]
+    assert not harness.function().travels_alone(harness.ref("a"))
+
+
 def test_invocation_that_ends_while_bytes_wait_saves_a_checkpoint_and_the_next_one_goes_on(
     ledger_table: Any,
 ) -> None:
