@@ -113,11 +113,16 @@ def resume_command(context: Context, until: str | None, reason: str, *, dry_run:
             open_until=opens_until.timestamp() if opens_until else None,
         )
         resumed = {"who": context.caller, "at": now.timestamp(), "reason": why}
-        kept = {"earlier": before["earlier"]} if before is not None and "earlier" in before else {}
+        kept = _kept(before) if in_force is not None else earlier_values(before)
         attributes: Item = {**hold_attributes(ended), "resumed": to_attribute(resumed), **kept}
         items.replace(HOLD_PK, HOLD_SK, attributes, before=before)
     _show_resume(context, in_force, now, opens_until=opens_until, closed=opened, dry_run=dry_run)
     return ExitCode.OK
+
+
+def _kept(before: Item | None) -> dict[str, Any]:
+    """Return the earlier values of an item that stays the same but for its end."""
+    return {"earlier": before["earlier"]} if before is not None and "earlier" in before else {}
 
 
 def _opened(item: Item | None, now: datetime) -> Hold | None:

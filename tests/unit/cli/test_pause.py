@@ -326,6 +326,14 @@ def test_resume_without_a_time_lets_the_windows_apply_again(at_night: CliEnviron
     assert (hold.open_until, hold.revision) == (None, 2)
 
 
+def test_every_opening_is_kept(at_night: CliEnvironment) -> None:
+    at_night.run("resume", "--until", "04:00", "--reason", "they asked for it")
+    at_night.run("resume", "--until", "06:00", "--reason", "they asked again")
+    (earlier,) = item_of(at_night)["earlier"]["L"]
+    assert earlier["M"]["resumed"]["M"]["reason"] == {"S": "they asked for it"}
+    assert item_of(at_night)["resumed"]["M"]["reason"] == {"S": "they asked again"}
+
+
 def test_opening_by_hand_needs_a_reason_and_a_dry_run_changes_nothing(at_night: CliEnvironment) -> None:
     assert at_night.run("resume", "--until", "06:00").code == ExitCode.USAGE
     outcome = at_night.run("resume", "--until", "06:00", "--reason", "x", "--dry-run")
