@@ -28,19 +28,27 @@ class Unavailable:
 
 @dataclass(frozen=True, kw_only=True)
 class Pause:
-    """Deliveries are paused by an operator.
+    """Deliveries are paused by an operator, or may begin outside the partner's windows.
 
     Attributes:
         since: When it began, in seconds since 1970.
         until: When it ends by itself; None: when somebody resumes.
         reason: Why.
         who: Who has paused them.
+        windows_open_until: It is over, and until then deliveries may begin outside the partner's windows;
+            None: deliveries are paused.
     """
 
     since: float
     until: float | None
     reason: str
     who: str
+    windows_open_until: float | None = None
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether deliveries are paused."""
+        return self.windows_open_until is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +158,9 @@ class InFlight:
         others_being_sent: How many others an invocation holds a lease on.
         is_complete: Whether all of them were looked at.
         waiting_for_number: How many of those that wait do so for the number of another object.
+        waiting_for_window: How many do so for a window of the partner.
+        opens_at: When the first of those windows opens, in seconds since 1970; None: not known.
+        waiting_for_drop: How many do so for their turn among the drops.
     """
 
     oldest: datetime | None
@@ -159,6 +170,14 @@ class InFlight:
     others_being_sent: int
     is_complete: bool
     waiting_for_number: int = 0
+    waiting_for_window: int = 0
+    opens_at: float | None = None
+    waiting_for_drop: int = 0
+
+    @property
+    def oldest_is_explained(self) -> bool:
+        """Whether all that wait do so by the partner's rules."""
+        return self.is_complete and self.waiting == self.waiting_for_window + self.waiting_for_drop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,6 +322,9 @@ def _json_of(part: Any) -> Any:
                 "until": None if part.until is None else from_epoch(part.until),
                 "reason": part.reason,
                 "who": part.who,
+                "windows_open_until": None
+                if part.windows_open_until is None
+                else from_epoch(part.windows_open_until),
             }
         case Partner(trusted_host_key=trusted):
             return {
@@ -331,6 +353,9 @@ def _json_of(part: Any) -> Any:
                 "others_being_sent": part.others_being_sent,
                 "complete": part.is_complete,
                 "waiting_for_number": part.waiting_for_number,
+                "waiting_for_window": part.waiting_for_window,
+                "window_opens_at": None if part.opens_at is None else from_epoch(part.opens_at),
+                "waiting_for_drop": part.waiting_for_drop,
             }
         case tuple():
             return [sequence.as_json() for sequence in part]

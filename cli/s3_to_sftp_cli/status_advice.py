@@ -41,7 +41,7 @@ def needs_attention(status: Status) -> bool:
 
 def is_forgotten(pause: Pause, now: float) -> bool:
     """Return whether a pause has lasted for too long."""
-    return pause.until is None and now - pause.since > PAUSE_FORGOTTEN_SECONDS
+    return pause.is_in_force and pause.until is None and now - pause.since > PAUSE_FORGOTTEN_SECONDS
 
 
 def advice(status: Status) -> list[tuple[str, str]]:
@@ -57,8 +57,10 @@ def _advice(status: Status) -> Iterator[tuple[str, str]]:
         yield "the trigger is disabled: deploy with enabled=True", ""
     if status.may_not_run:
         yield f"the reserved concurrency is 0: {how_to_lift(status.delivery.function)}", ""
-    if isinstance(status.pause, Pause):
+    if isinstance(status.pause, Pause) and status.pause.is_in_force:
         yield "deliveries are paused", "resume"
+    if isinstance(status.in_flight, InFlight) and status.in_flight.waiting_for_window and not status.pause:
+        yield "opens the partner's window by hand", "resume --until TIME --reason TEXT"
     if isinstance(status.partner, Partner) and status.partner.is_open:
         yield from _about_partner(status.partner)
     if isinstance(status.partner, Partner) and status.partner.trusted_host_key is not None:
@@ -128,13 +130,21 @@ def _about_number(sequence: Sequence, status: Status) -> Iterator[tuple[str, str
 
 def _may_send(status: Status) -> bool:
     is_closed = isinstance(status.partner, Partner) and not status.partner.is_open
-    return is_closed and status.pause is None and status.is_disabled is not True and not status.may_not_run
+    return is_closed and not _is_paused(status) and status.is_disabled is not True and not status.may_not_run
+
+
+def _is_paused(status: Status) -> bool:
+    """Return whether deliveries are paused, or that is not known."""
+    pause = status.pause
+    return isinstance(pause, Unavailable) or (pause is not None and pause.is_in_force)
 
 
 def _waits_too_long(status: Status) -> bool:
-    is_quiet = status.pause is None and status.is_disabled is not True and not status.may_not_run
+    is_quiet = not _is_paused(status) and status.is_disabled is not True and not status.may_not_run
     is_closed = isinstance(status.partner, Partner) and not status.partner.is_open
     if not (is_quiet and is_closed and isinstance(status.in_flight, InFlight)):
+        return False
+    if status.in_flight.waiting and status.in_flight.oldest_is_explained:
         return False
     waiting = status.in_flight.waiting or (isinstance(status.queue, Queue) and status.queue.visible)
     oldest = status.in_flight.oldest

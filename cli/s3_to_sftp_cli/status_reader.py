@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from s3_to_sftp.outcomes import SequenceHeld
+from s3_to_sftp.outcomes import DropRateReached, SequenceHeld, WindowClosed
 from s3_to_sftp_cli.addresses import source_addresses
 from s3_to_sftp_cli.aws import Aws, denied_action, explained
 from s3_to_sftp_cli.delivery import DeployedDelivery
@@ -113,14 +113,16 @@ class StatusReader:
         item = self._ledger.item("delivery", "hold")
         if item is None:
             return None
-        until = item.get("until")
-        if until is not None and float(until) <= now:
+        until, open_until = item.get("until"), item.get("open_until")
+        is_over = until is not None and float(until) <= now
+        if is_over and (open_until is None or float(open_until) <= now):
             return None
         return Pause(
             since=float(item.get("since", 0)),
             until=None if until is None else float(until),
             reason=str(item.get("reason", "")),
             who=str(item.get("who", "")),
+            windows_open_until=float(open_until) if is_over and open_until is not None else None,
         )
 
     def _is_disabled(self) -> bool:
@@ -191,7 +193,8 @@ class StatusReader:
     def _in_flight(self, now: float) -> InFlight:
         records = self._ledger.in_flight()
         oldest: datetime | None = None
-        looked_at = waiting = sending = for_number = 0
+        looked_at = waiting = sending = for_number = for_drop = 0
+        windows: list[float] = []
         next_tries: list[float] = []
         uploads: list[Upload] = []
         seen: dict[tuple[str, str, str], tuple[_Observation, ...]] = {}
@@ -200,6 +203,9 @@ class StatusReader:
                 oldest = oldest or record.changed or record.first_seen
                 waiting += 1
                 for_number += record.error == SequenceHeld.__name__
+                for_drop += record.error == DropRateReached.__name__
+                if record.error == WindowClosed.__name__:
+                    windows.append(record.next_try or now)
                 if record.next_try is not None:
                     next_tries.append(record.next_try)
                 continue
@@ -216,6 +222,9 @@ class StatusReader:
             others_being_sent=sending - len(uploads),
             is_complete=looked_at < MOST_IN_FLIGHT,
             waiting_for_number=for_number,
+            waiting_for_window=len(windows),
+            opens_at=min(windows, default=None),
+            waiting_for_drop=for_drop,
         )
 
     def _last_two(self, record: Record, observation: _Observation) -> tuple[_Observation, ...]:

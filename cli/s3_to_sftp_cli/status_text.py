@@ -86,6 +86,11 @@ def _paused(status: Status) -> Text:
     match status.pause:
         case Unavailable():
             return Text(f"pause {status.pause}", style=_WARNING)
+        case Pause(windows_open_until=float() as open_until, reason=reason):
+            return Text(
+                f"WINDOWS OPEN until {clock(from_epoch(open_until), now=status.at)} ({printable(reason)})",
+                style=_WARNING,
+            )
         case Pause(until=until, reason=reason):
             end = "until resumed" if until is None else f"until {clock(from_epoch(until), now=status.at)}"
             why = f" ({printable(reason)})" if reason else ""
@@ -155,6 +160,7 @@ def _queue(status: Status) -> Iterator[str | Text]:
         if queue.in_flight:
             yield f"in flight {queue.in_flight:,}"
         yield _deferred(queue, status)
+        yield from _by_rules(status)
     if isinstance(dead, Unavailable):
         if dead != queue:
             yield Text(f"dead-lettered {dead}", style=_WARNING)
@@ -186,6 +192,19 @@ def _deferred(queue: Queue, status: Status) -> str:
         return deferred
     is_due = next_try <= status.at.timestamp()
     return f"{deferred}, next {'due' if is_due else clock(from_epoch(next_try), now=status.at)}"
+
+
+def _by_rules(status: Status) -> Iterator[str]:
+    """Yield how many objects wait because of the partner's windows and rate, and until when."""
+    in_flight = status.in_flight
+    if isinstance(in_flight, Unavailable):
+        return
+    if in_flight.waiting_for_window:
+        opens = in_flight.opens_at
+        when = "" if opens is None else f" until {clock(from_epoch(opens), now=status.at)}"
+        yield f"{in_flight.waiting_for_window:,} outside the partner's window{when}"
+    if in_flight.waiting_for_drop:
+        yield f"{in_flight.waiting_for_drop:,} for the partner's rate"
 
 
 def _dead_lettered(dead: DeadLetters) -> Text:

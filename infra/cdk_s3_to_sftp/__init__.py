@@ -25,6 +25,7 @@ with function_package():
     from s3_to_sftp.rules.open_pgp import OpenPgp
     from s3_to_sftp.rules.profiles import Period
     from s3_to_sftp.rules.sequence import Reset, Sequence
+    from s3_to_sftp.rules.window import Rate, Window
 
 __all__ = [
     "AfterDelivery",
@@ -45,6 +46,7 @@ __all__ = [
     "Monitoring",
     "OpenPgp",
     "Period",
+    "Rate",
     "Reset",
     "S3ToSftp",
     "S3ToSftpStack",
@@ -54,5 +56,6 @@ __all__ = [
     "StaticEgress",
     "Trigger",
     "UnknownOutcome",
+    "Window",
     "profiles",
 ]

@@ -37,6 +37,8 @@ class Alarms:
             `canary=True`.
         partner_changed: Number of changes of the partner's server that the daily examination has found. By
             default 1. Only with `canary=True`.
+        missed_cut_off: Number of objects that came before a cut-off of the last day and were not at the
+            partner by then. By default 1. Only with rules that have a `cut_off`.
 
     Raises:
         InvalidArgument: A value is invalid; the message says why.
@@ -51,10 +53,19 @@ class Alarms:
     throttles: int | None = 10
     canary_failed: int | None = 1
     partner_changed: int | None = 1
+    missed_cut_off: int | None = 1
 
     def __post_init__(self) -> None:
         check_fields(self)
-        names = ("dead_lettered", "login_fallback", "errors", "throttles", "canary_failed", "partner_changed")
+        names = (
+            "dead_lettered",
+            "login_fallback",
+            "errors",
+            "throttles",
+            "canary_failed",
+            "partner_changed",
+            "missed_cut_off",
+        )
         for name in names:
             value = getattr(self, name)
             if value is not None and not is_token(value) and value < 1:

@@ -99,6 +99,8 @@ def _is(value: object, hint: Any) -> bool:
         # CDK represents numbers that it does not know yet as floats.
         whole = isinstance(value, int) and not isinstance(value, bool)
         return whole or (isinstance(value, float) and is_token(value))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
     if getattr(hint, "_is_protocol", False):
         return _has_members_of(value, hint)
     return isinstance(value, hint)
@@ -143,7 +145,7 @@ def _listed(hint: Any) -> str:
 
 def _described(hint: Any) -> str:
     """Describe one value of the type, with an example unless it is one of Python's own."""
-    own = {bool: "True or False", int: "a whole number", str: "text"}
+    own = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
     return own.get(hint) or f"{_article(hint.__name__)} {hint.__name__}{_such_as(hint)}"
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
@@ -13,7 +14,9 @@ from constructs import Construct
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import is_token
 from cdk_s3_to_sftp.bundling import Bundling
+from cdk_s3_to_sftp.cut_off import add_cut_off_schedule
 from cdk_s3_to_sftp.exclusive_use import claim_sequence
+from cdk_s3_to_sftp.monitoring import Monitoring
 from cdk_s3_to_sftp.moves import check_watched, target_of
 from cdk_s3_to_sftp.notifications import watch
 from cdk_s3_to_sftp.openpgp import OpenPgpLayer, arns_of, secret_in, signing_secrets, transforms_of
@@ -43,6 +46,8 @@ class DeliverySources(Construct):
 
     server: SftpServer
     function: lambda_.Function
+    ledger: dynamodb.ITable
+    monitoring: Monitoring
     dead_letter_queue: sqs.IQueue
     _permissions: Permissions
     _queue_policies: QueuePolicies
@@ -56,6 +61,7 @@ class DeliverySources(Construct):
     _rules_layer: RulesLayer | None = None
     _openpgp_layer: OpenPgpLayer | None = None
     _signing_secrets: dict[str, secretsmanager.ISecret]
+    cut_off_rule: events.Rule | None = None
 
     @property
     def bucket(self) -> s3.IBucket:
@@ -171,8 +177,8 @@ class DeliverySources(Construct):
             bucket: Its bucket. By default that of the only source that the key may be of.
 
         Returns:
-            `remote_path`, `temporary`, `if_exists`, `mode`, `modified`, `sequence`, and `steps`, one sentence
-            for each step, in order.
+            `remote_path`, `temporary`, `if_exists`, `mode`, `modified`, `sequence`, `timing`, and `steps`,
+            one sentence for each step, in order.
 
         Raises:
             InvalidArgument: No source has such an object, several have one, or the rules refuse it.
@@ -226,6 +232,10 @@ class DeliverySources(Construct):
             )
         self._rules_layer.document = document
         self._provide_openpgp()
+        if document.has_cut_off and self.cut_off_rule is None:
+            self.monitoring.watch_cut_off()
+            self._permissions.grant_query(self.ledger)
+            self.cut_off_rule = add_cut_off_schedule(self, self.function)
         self.function.add_environment("SSH_RULES", document.digest)
 
     def _provide_openpgp(self) -> None:

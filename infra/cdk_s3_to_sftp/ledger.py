@@ -13,6 +13,10 @@ from cdk_s3_to_sftp.resources import DataProtection
 ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 """What the function does with it. A transaction is authorised by the actions that it consists of."""
 
+INDEX = "by-status"
+QUERY = ("dynamodb:Query",)
+"""What the function needs besides on that index, where rules have a cut-off."""
+
 KEY_ACTIONS = (
     "kms:Decrypt",
     "kms:DescribeKey",
@@ -56,9 +60,9 @@ def make_ledger(scope: Construct, protection: DataProtection) -> dynamodb.Table:
         removal_policy=protection.removal_policy,
     )
     # "What failed?", "what is in flight?", "what was delivered that day?": questions of an operator, who
-    # then wants to see all attributes. The function never queries it.
+    # then wants to see all attributes. The function queries it only for a cut-off.
     table.add_global_secondary_index(
-        index_name="by-status",
+        index_name=INDEX,
         partition_key=dynamodb.Attribute(name="status", type=_TEXT),
         sort_key=dynamodb.Attribute(name="status_at", type=_TEXT),
         projection_type=dynamodb.ProjectionType.ALL,

@@ -128,6 +128,13 @@ class DeliveryMetrics:
         """Changes of the server that a daily examination found. By default the maximum. One value a day."""
         return self._metric("PartnerChanged", "Maximum", options)
 
+    def metric_missed_cut_off(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Objects that missed the cut-off of the rules within a day. By default the maximum.
+
+        One value every 15 minutes; no data where no rules have a cut-off.
+        """
+        return self._metric("MissedCutOff", "Maximum", options)
+
     def metric_oldest_waiting(self, **options: Unpack[WaitingOptions]) -> cloudwatch.MathExpression:
         """Seconds that the oldest message has been waiting: the higher of what SQS and the function report.
 

@@ -54,6 +54,7 @@ class Monitoring(Construct):
         canary_alarm: The daily examination failed. None if there is no canary.
         changed_alarm: The daily examination has found the partner's server changed. None if there is no
             canary.
+        missed_cut_off_alarm: Objects have missed the cut-off of their rules. None if no rules have one.
         dashboard: Active alarms, circuit breaker, queue, deliveries, throughput, failures and their reasons.
             None if it was turned off.
 
@@ -68,6 +69,7 @@ class Monitoring(Construct):
         dashboard: Whether to create a dashboard. By default True.
         enabled: Whether messages are delivered. If not, the backlog alarm says that deliveries are paused.
         canary: Whether there is a daily examination, which has two alarms.
+        cut_off: Whether any rules have a cut-off, which has an alarm.
     """
 
     @checks_types
@@ -83,6 +85,7 @@ class Monitoring(Construct):
         dashboard: bool = True,
         enabled: bool = True,
         canary: bool = False,
+        cut_off: bool = False,
     ) -> None:
         super().__init__(scope, id)
         self._delivery = delivery
@@ -101,6 +104,8 @@ class Monitoring(Construct):
         self.throttles_alarm = self._throttles_alarm(when.throttles)
         self.canary_alarm = self._canary_alarm(when.canary_failed if canary else None)
         self.changed_alarm = self._changed_alarm(when.partner_changed if canary else None)
+        self._when_missed = when.missed_cut_off
+        self.missed_cut_off_alarm = self._missed_cut_off_alarm() if cut_off else None
         self.dashboard = (
             make_dashboard(self, delivery=delivery, partner=partner, alarms=self.alarms)
             if dashboard
@@ -241,6 +246,24 @@ class Monitoring(Construct):
             "event 'S3 to SFTP Partner Changed' and the function's log say what: "
             f"{self._command('logs')}. Deliveries may work as before.",
             threshold=threshold,
+            missing=cloudwatch.TreatMissingData.IGNORE,
+        )
+
+    def watch_cut_off(self) -> None:
+        """Add the alarm for objects that miss their cut-off, for rules that came after the dashboard."""
+        if self.missed_cut_off_alarm is None:
+            self.missed_cut_off_alarm = self._missed_cut_off_alarm()
+
+    def _missed_cut_off_alarm(self) -> cloudwatch.Alarm | None:
+        if self._when_missed is None:
+            return None
+        return self._alarm(
+            "MissedCutOff",
+            self._delivery.metric_missed_cut_off(period=_FIFTEEN_MINUTES),
+            "Objects came before the cut-off of {partner}'s rules and are not at the partner. "
+            f"{self._command('logs')} names them, {self._command('status')} says what they wait for. They "
+            "are counted for a day, or until they are delivered or cancelled.",
+            threshold=self._when_missed,
             missing=cloudwatch.TreatMissingData.IGNORE,
         )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -112,6 +113,10 @@ class Permissions:
         self._use_key(resources.credentials.encryption_key, "kms:Decrypt")
         self._use_key(resources.ledger.encryption_key, *ledgers.KEY_ACTIONS)
         self._warn_of_fixed_role()
+
+    def grant_query(self, ledger: dynamodb.ITable) -> None:
+        """Grant asking the ledger for what is not delivered: for rules with a cut-off."""
+        self._allow(f"{ledger.table_arn}/index/{ledgers.INDEX}", *ledgers.QUERY)
 
     def grant_send_to_encrypted_queue(self, key: kms.IKey | None) -> None:
         """Grant the use of the key of a queue, if any."""

@@ -48,6 +48,12 @@ def check_filter_of_source(source: Source, server: SftpServer) -> None:
         raise InvalidArgument("rules", f"must let some objects of {source} be delivered by 'only', but {why}")
 
 
+def has_cut_off(server: SftpServer, sources: Sequence[Source]) -> bool:
+    """Return whether any rules have a cut-off."""
+    given = [server.rules, *(source.rules for source in sources)]
+    return any(rules is not None and rules.cut_off is not None for rules in given)
+
+
 def may_hold(source: Source, key: str) -> bool:
     """Return whether an object with this key may be one of the source's: Tokens may stand for anything."""
     begins = is_token(source.prefix) or key.startswith(source.prefix or "")

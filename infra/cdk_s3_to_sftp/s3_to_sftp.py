@@ -44,7 +44,7 @@ from cdk_s3_to_sftp.permissions import Permissions
 from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_dead_letter_queue, make_dead_letter_queue, make_queue
 from cdk_s3_to_sftp.resources import KEEP_VERSIONS_FOR, DataProtection, make_bucket, make_log, make_secret
-from cdk_s3_to_sftp.rule_examples import warn_of_rules
+from cdk_s3_to_sftp.rule_examples import has_cut_off, warn_of_rules
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.tagging import tag_with_partner
@@ -91,6 +91,8 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         alarm_topic: The topic that alarms are published to, if any.
         monitoring: The alarms and the dashboard.
         event_source_mapping: Passes messages from the queue to the function. Disabling it pauses deliveries.
+        cut_off_rule: The schedule that looks for objects which have missed their cut-off. None if no rules
+            have one.
         canary_rule: The daily schedule of the canary. None if it is off.
         addresses: Public source addresses of the connections, known at deployment: those of `StaticEgress`.
             Empty if they change, or if the app does not know them.
@@ -330,6 +332,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
             dashboard=dashboard,
             enabled=enabled,
             canary=canary,
+            cut_off=has_cut_off(server, sources),
         )
         self.canary_rule = add_canary(self, self.function) if canary else None
         self._sources = []

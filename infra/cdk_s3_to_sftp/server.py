@@ -1,6 +1,7 @@
 """The partner's server, as users of the construct describe it."""
 
 import ipaddress
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -51,6 +52,9 @@ class UnknownOutcome(StrEnum):
 _LONGEST_LABEL, _LONGEST_NAME = 63, 253
 """Characters of a label and of a whole name (RFC 1035, 2.3.4: 255 bytes with lengths and root)."""
 
+_LEAST_MEGABYTES, _MOST_MEGABYTES = 0.1, 10_000
+"""Less would make one WRITE, of a quarter of a megabyte, take longer than partners wait."""
+
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
@@ -76,6 +80,9 @@ class SftpServer:
             slow at the end of a large file. By default 120 seconds.
         unknown_outcome: What to do if it is unknown whether a file got its final name: the connection was
             lost, and the server shows neither name. By default an operator decides (HOLD).
+        max_megabytes_per_second: The most file data that the partner gets, in 10^6 bytes a second, over all
+            connections and function instances of a construct; what SSH adds is not counted. 0.1 to 10,000. By
+            default as much as there is.
         rules: The partner's rules about names, their order, and files beside the data. By default an object's
             key is its name.
 
@@ -92,6 +99,7 @@ class SftpServer:
     connect_timeout: cdk.Duration | None = None
     reply_timeout: cdk.Duration | None = None
     unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD
+    max_megabytes_per_second: float | None = None
     rules: DeliveryRules | None = None
 
     def __post_init__(self) -> None:
@@ -101,6 +109,7 @@ class SftpServer:
         check_range("port", self.port, 1, 65535)
         check_directory(self.directory, otherwise="the login directory")
         _check_ciphers(self.ciphers)
+        _check_bandwidth(self.max_megabytes_per_second)
         check_rules(self.rules)
         if self.connect_timeout:
             check_duration("connect_timeout", self.connect_timeout, 1, 300, "seconds")
@@ -136,6 +145,7 @@ class SftpServer:
             "SSH_CIPHERS": ",".join(self.ciphers),
             "SSH_CONNECT_TIMEOUT": whole_seconds(self.connect_timeout) if self.connect_timeout else None,
             "SSH_REPLY_TIMEOUT": whole_seconds(self.reply_timeout) if self.reply_timeout else None,
+            "SSH_MAX_BYTES_PER_SECOND": self._bytes_per_second(),
             "UNKNOWN_OUTCOME": str(outcome) if outcome != UnknownOutcome.HOLD else None,
         }
         return {
@@ -144,6 +154,10 @@ class SftpServer:
             "SSH_HOST_KEY": "\n".join(self.host_keys),
             **{name: value for name, value in given.items() if value},
         }
+
+    def _bytes_per_second(self) -> str | None:
+        megabytes = self.max_megabytes_per_second
+        return None if megabytes is None else str(round(megabytes * 1_000_000))
 
     def _check_no_private_key(self) -> None:
         check_no_private_key("host", self.host)
@@ -191,6 +205,21 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _check_bandwidth(megabytes: float | None) -> None:
+    if megabytes is None:
+        return
+    # jsii cannot be asked whether a number is a Token that is none in JSON.
+    if math.isfinite(megabytes) and is_token(megabytes):
+        raise InvalidArgument(
+            "max_megabytes_per_second", "must be known when the app is synthesised, got a Token"
+        )
+    if not _LEAST_MEGABYTES <= megabytes <= _MOST_MEGABYTES:
+        raise InvalidArgument(
+            "max_megabytes_per_second",
+            f"must be {_LEAST_MEGABYTES:g}-{_MOST_MEGABYTES:,} (10^6 bytes a second), got {megabytes:g}",
+        )
 
 
 def _check_ciphers(ciphers: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 
@@ -31,6 +31,9 @@ from s3_to_sftp.state.pause import DynamoPause, NoPause, Pause
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.trusted_host_key import DynamoTrustedHostKeys
 from s3_to_sftp.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from s3_to_sftp.sftp.pace import Pace
 
 _S3_CONFIG = Config(
     connect_timeout=10,
@@ -82,8 +85,10 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         max_connections=settings.max_connections,
         directories=[settings.directory, *(source.directory for source in settings.sources)],
         connect=table.connect,
+        pace=_pace(settings, new_client),
     )
     s3 = new_client("s3", config=_S3_CONFIG)
+    execution, pause = _rules(settings, new_client, s3=s3, sftp=sftp, table=table)
     delivery = Delivery(
         s3=s3,
         sftp=sftp,
@@ -92,7 +97,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         ledger=table.ledger,
         sha256=settings.sha256,
         unknown_outcome=settings.unknown_outcome,
-        execution=_execution(settings, new_client, s3=s3, sftp=sftp, ledger=table.ledger),
+        execution=execution,
     )
     end_of_invocation = functools.partial(sftp.end_of_invocation, keep_first=settings.keep_connection)
     return App(
@@ -101,7 +106,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
             credentials=credentials,
             delivery=delivery,
             breaker=table.breaker,
-            pause=table.pause,
+            pause=pause,
             publisher=publisher,
             telemetry=telemetry,
             directory=settings.directory,
@@ -114,16 +119,38 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
     )
 
 
-def _execution(
-    settings: Settings, new_client: NewClient, *, s3: Any, sftp: SftpClient, ledger: Ledger
-) -> PlanExecution | None:
-    """Return what executes the plans of a partner with rules; None: the partner has none.
+def _pace(settings: Settings, new_client: NewClient) -> "Pace | None":
+    """Return what lets bytes wait where the partner's bandwidth is limited; None: it is not.
 
     Raises:
-        ConfigurationError: The rules cannot be read, or need a ledger.
+        ConfigurationError: There is no ledger in which functions could share it.
+    """
+    limit = settings.max_bytes_per_second
+    if limit is None:
+        return None
+    if settings.ledger_table is None:
+        raise ConfigurationError(
+            "SSH_MAX_BYTES_PER_SECOND needs a ledger, in which functions share the bandwidth, and "
+            "LEDGER_TABLE is not set.",
+            hint="Set it in the function's configuration.",
+        )
+    from s3_to_sftp.sftp.pace import Pace  # functions without a limit do not load it
+    from s3_to_sftp.state.bandwidth import SharedBandwidth
+
+    table = Table(new_client("dynamodb", config=_SMALL_ANSWERS), settings.ledger_table)
+    return Pace(SharedBandwidth(table, str(settings.server), bytes_per_second=limit))
+
+
+def _rules(
+    settings: Settings, new_client: NewClient, *, s3: Any, sftp: SftpClient, table: "_Table"
+) -> tuple[PlanExecution | None, Pause]:
+    """Return what executes the plans of a partner with rules (None: it has none), and what lets objects wait.
+
+    Raises:
+        ConfigurationError: The rules cannot be read, or need a ledger or a queue.
     """
     if settings.rules is None:
-        return None
+        return None, table.pause
     if settings.ledger_table is None:
         raise ConfigurationError(
             "SSH_RULES needs a ledger, and LEDGER_TABLE is not set.",
@@ -133,15 +160,33 @@ def _execution(
     from s3_to_sftp.rules.rule_set import RuleSet, read_document
 
     rules = RuleSet(read_document(settings.rules), directory=settings.directory, sources=settings.sources)
-    return RulesExecution(
+    items = Table(new_client("dynamodb", config=_SMALL_ANSWERS), settings.ledger_table)
+    pause, drops = table.pause, None
+    if rules.has_timing:
+        if settings.queue_url is None or settings.dead_letter_queue_url is None:
+            raise ConfigurationError(
+                "The rules windows, holidays and max_drops need a queue in which objects wait, and "
+                "QUEUE_URL or DEAD_LETTER_QUEUE_URL is not set.",
+                hint="Set them in the function's configuration.",
+            )
+        from s3_to_sftp.rules.drops import Drops  # others do not load it
+        from s3_to_sftp.rules.partner_hours import PartnerHours
+
+        drops = Drops(items)
+        hours = PartnerHours(rules, drops)
+        pause = DynamoPause(items, timing=hours)
+    execution = RulesExecution(
         rules,
         s3=s3,
         sftp=sftp,
-        ledger=ledger,
-        table=Table(new_client("dynamodb", config=_SMALL_ANSWERS), settings.ledger_table),
+        ledger=table.ledger,
+        table=items,
+        pause=pause,
+        drops=drops,
         unknown_outcome=settings.unknown_outcome,
         signing_key=_signing_keys(settings, new_client) if settings.signing_keys else None,
     )
+    return execution, pause
 
 
 def _signing_keys(settings: Settings, new_client: NewClient) -> Callable[[str], Any]:
@@ -206,7 +251,7 @@ def _table(settings: Settings, new_client: NewClient) -> _Table:
     return _Table(
         ledger=DynamoLedger(client, name, receipts_for_seconds=settings.receipts_for),
         breaker=DynamoCircuitBreaker(client, name, server),
-        pause=DynamoPause(client, name),
+        pause=DynamoPause(Table(client, name)),
         connect=TrustingConnect(DynamoTrustedHostKeys(client, name, server)),
     )
 

@@ -93,6 +93,23 @@ class PlannedAction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlannedTiming:
+    """When an object may be sent. Times are in seconds since 1970.
+
+    Attributes:
+        hours: When deliveries may begin, in words; empty: always.
+        not_before: When this one may begin; None: at the time of the plan.
+        due: By when it should be at the partner; None: by no particular time.
+        drops: The most data files in a period, and its seconds; None: any number.
+    """
+
+    hours: str = ""
+    not_before: float | None = None
+    due: float | None = None
+    drops: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeliveryPlan:
     """Everything that will happen to one object, in order.
 
@@ -110,6 +127,7 @@ class DeliveryPlan:
         digests: Algorithms of the checksums that the companions hold.
         transforms: What is done to the bytes on their way, in order, in words; none: they stay as they are.
         after: What happens to the object in S3 once the receipt is recorded; None: nothing.
+        timing: When it may be sent; None: at any time.
     """
 
     file: PlannedFile
@@ -124,6 +142,7 @@ class DeliveryPlan:
     digests: tuple[str, ...] = ()
     transforms: tuple[str, ...] = ()
     after: PlannedAction | None = None
+    timing: PlannedTiming | None = None
 
     @property
     def number_in_names(self) -> str:

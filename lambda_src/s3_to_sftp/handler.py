@@ -41,13 +41,15 @@ def lambda_handler(
         event: A batch of SQS messages that hold S3 notifications, a notification itself (an S3
             notification, or an EventBridge event of S3, also inside a message of SNS), a task of S3
             Batch Operations, the request of `s3-to-sftp selftest` to remove its file, that of
-            `s3-to-sftp doctor` for an examination, or that of `s3-to-sftp plan` for the plan of an object.
+            `s3-to-sftp doctor` for an examination, that of `s3-to-sftp plan` for the plan of an object, or
+            that of the schedule which looks for objects that have missed their cut-off.
         context: Lambda's context.
 
     Returns:
         For SQS the partial batch response: the messages that stay in the queue. For S3 Batch Operations
         the result of each task. For a self-test whether its file was removed. For an examination its
-        report. For a plan what `plan_request.answer` returns. Otherwise nothing.
+        report. For a plan what `plan_request.answer` returns, for the cut-off how many have missed it.
+        Otherwise nothing.
 
     Raises:
         DeliveryError: No queue: an object was not delivered; Lambda's own retry brings the event again.
@@ -65,6 +67,8 @@ def lambda_handler(
             return _examine(event, context)
         if _is_plan_request(event):
             return _plan(event)
+        if _is_cut_off_request(event):
+            return _look_for_missed()
         announced = _reported(read_notification(event))
         for error in (*_deliver(list(announced.objects), context).values(), announced.error):
             if error is not None and not _is_done(error):
@@ -192,6 +196,17 @@ def _plan(event: dict[str, Any]) -> dict[str, Any]:
     answered = answer(event, os.environ, new_client=boto3.client)
     logger.info("plan", extra={"answer": answered})
     return answered
+
+
+def _is_cut_off_request(event: object) -> bool:
+    return isinstance(event, dict) and event.get("operation") == "cut-off"
+
+
+def _look_for_missed() -> dict[str, Any]:
+    """Count the objects that have missed the cut-off of the partner's rules."""
+    from s3_to_sftp.rules.cut_off import look_for_missed  # deliveries do not need it
+
+    return look_for_missed(os.environ, new_client=boto3.client, telemetry=telemetry)
 
 
 def _deliver(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRef, Exception]:

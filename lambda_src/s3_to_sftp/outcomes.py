@@ -6,7 +6,10 @@ DeliveryError
 ├── SequenceHeld                  another object has the last number, and is not delivered yet
 ├── LeaseHeld                     another function is sending this key now
 ├── CircuitOpen                   the circuit breaker is open: nobody connects for a while
-├── DeliveriesPaused              an operator has paused deliveries
+├── OnHold                        nothing new may begin now
+│   ├── DeliveriesPaused          an operator has paused deliveries
+│   ├── WindowClosed              the partner's rules let deliveries begin at other times
+│   └── DropRateReached           the partner has got as many files in this time as the rules allow
 ├── TooYoung                      the rules say to wait until the object is older
 ├── DeadlineTooClose              not started: the invocation would end first
 ├── CheckpointSaved               unfinished: the next invocation resumes it
@@ -57,7 +60,19 @@ class CircuitOpen(_NotNow):
     """The circuit breaker is open: nobody connects to the partner for a while."""
 
 
-class DeliveriesPaused(_NotNow):
+class OnHold(_NotNow):
+    """Nothing new may begin now: what waits uses up no tries, and no time."""
+
+
+class WindowClosed(OnHold):
+    """Deliveries may begin when the next window opens."""
+
+
+class DropRateReached(OnHold):
+    """The partner has got as many files in this period as its rules allow."""
+
+
+class DeliveriesPaused(OnHold):
     """An operator has paused deliveries.
 
     Attributes:

@@ -31,6 +31,7 @@ VARIABLES = frozenset(
         "SSH_CIPHERS",
         "SSH_CONNECT_TIMEOUT",
         "SSH_REPLY_TIMEOUT",
+        "SSH_MAX_BYTES_PER_SECOND",
         "SSH_SHA256",
         "UNKNOWN_OUTCOME",
         "LEDGER_TABLE",
@@ -75,6 +76,7 @@ class Settings:
         keep_connection: Whether one connection stays open between invocations.
         connect_timeout: Seconds for the TCP connection; None: the default.
         reply_timeout: Seconds for one SFTP reply; None: the default.
+        max_bytes_per_second: Of file data to the partner, over all functions; None: any number.
         sha256: Whether receipts hold the SHA-256.
         unknown_outcome: What to do when nothing shows whether a file was delivered.
         ledger_table: DynamoDB table; None: there is no ledger.
@@ -97,6 +99,7 @@ class Settings:
     keep_connection: bool = True
     connect_timeout: int | None = None
     reply_timeout: int | None = None
+    max_bytes_per_second: int | None = None
     sha256: bool = False
     unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD
     ledger_table: str | None = None
@@ -139,6 +142,7 @@ class Settings:
             max_connections=_optional_number(environment, "SSH_MAX_CONNECTIONS", 1, 64) or 1,
             connect_timeout=_optional_number(environment, "SSH_CONNECT_TIMEOUT", 1, 300),
             reply_timeout=_optional_number(environment, "SSH_REPLY_TIMEOUT", 10, 600),
+            max_bytes_per_second=_optional_number(environment, "SSH_MAX_BYTES_PER_SECOND", 100_000, 10**10),
             keep_connection=_flag(environment, "SSH_KEEP_CONNECTION", otherwise=True),
             sha256=_flag(environment, "SSH_SHA256"),
             unknown_outcome=_unknown_outcome(environment),

@@ -54,7 +54,8 @@ class Telemetry(Protocol):
         """Report a message that is not done.
 
         Args:
-            age: Seconds since its event was first sent; None: it waits only because deliveries are paused.
+            age: Seconds since its event was first sent; None: it waits only because deliveries are paused,
+                or because of the partner's windows and rate.
         """
 
     def dead_lettered(self) -> None:
@@ -154,6 +155,10 @@ class LambdaTelemetry:
         metrics.add_metric("CanaryFailed", MetricUnit.Count, failed)
         for text in (*changes, *failures):
             logger.warning("the partner's server has changed", extra={"reason": text})
+
+    def missed_cut_off(self, count: int) -> None:
+        """Count the objects that have missed their cut-off; 0, too: the alarm is over then."""
+        metrics.add_metric("MissedCutOff", MetricUnit.Count, count)
 
     def failed(self, error: DeliveryError, **about: str) -> None:
         """Log what is wrong with an object, or with a message that names none."""

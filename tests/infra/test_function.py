@@ -119,6 +119,7 @@ class TestEnvironment:
             connect_timeout=cdk.Duration.seconds(5),
             reply_timeout=cdk.Duration.minutes(5),
             unknown_outcome=UnknownOutcome.RESEND,
+            max_megabytes_per_second=2.5,
             rules=DeliveryRules(name="{name}", transforms=[OpenPgp(sign_with=SIGNING_KEY)]),
         )
         source = Source(s3.Bucket(stack, "Theirs"), directory="/theirs")

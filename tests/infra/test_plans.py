@@ -26,6 +26,7 @@ def test_plan_shows_names_and_steps(stack: cdk.Stack) -> None:
         "mode": None,
         "modified": None,
         "sequence": None,
+        "timing": None,
         "steps": [
             "upload the data as '/inbox/2026/orders_20260102T030405.csv.partial'",
             "give the data its final name '/inbox/2026/orders_20260102T030405.csv', replacing a file "

@@ -141,6 +141,10 @@ class _MortalTable(Table):
     def write(self, *changes: Change) -> dict[int, Item | None]:
         return self._life.step("write", lambda: self._table.write(*changes))
 
+    def put(self, pk: str, sk: str, attributes: Item, *, expected_revision: int) -> bool:
+        put = self._table.put
+        return self._life.step("put", lambda: put(pk, sk, attributes, expected_revision=expected_revision))
+
 
 class KillableEnvironment(RulesEnvironment):
     """A partner with rules.

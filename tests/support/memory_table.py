@@ -32,6 +32,17 @@ class MemoryTable(Table):
                 self._make(change)
         return refused
 
+    def put(self, pk: str, sk: str, attributes: Item, *, expected_revision: int) -> bool:
+        there = self.items.get((pk, sk))
+        if expected_revision != (int(there["revision"]["N"]) if there else 0):
+            return False
+        self.items[pk, sk] = {
+            "pk": to_attribute(pk),
+            "sk": to_attribute(sk),
+            **copy.deepcopy(dict(attributes)),
+        }
+        return True
+
     def _holds(self, change: Change, path: Path, value: object) -> bool:
         item = self.items.get((change.pk, change.sk), {})
         if isinstance(path, tuple):

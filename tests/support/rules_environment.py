@@ -10,12 +10,15 @@ from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import RulesDocument
+from s3_to_sftp.rules.drops import Drops
 from s3_to_sftp.rules.execution import RulesExecution
+from s3_to_sftp.rules.partner_hours import PartnerHours
 from s3_to_sftp.rules.rule_set import RuleSet
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.state.ledger import Ledger
+from s3_to_sftp.state.pause import DynamoPause
 from s3_to_sftp.state.table import Table
 from tests.support.delivery_environment import DeliveryEnvironment, is_rename
 
@@ -63,13 +66,17 @@ class RulesEnvironment(DeliveryEnvironment):
         ledger = ledger or self.ledger.function(name)
         partner = partner or self.env.client(max_connections)
         document = RulesDocument(partner=self.rules, sources={})
+        rules = RuleSet(document, directory="inbox", sources=self.sources)
+        table = table or Table(self.ledger.dynamodb, self.ledger.table, clock=self.ledger.clock)
         options = {key: more[key] for key in ("unknown_outcome",) if key in more}
         execution = RulesExecution(
-            RuleSet(document, directory="inbox", sources=self.sources),
+            rules,
             s3=self.s3,
             sftp=partner,
             ledger=ledger,
-            table=table or Table(self.ledger.dynamodb, self.ledger.table, clock=self.ledger.clock),
+            table=table,
+            pause=self.pause(table) if rules.has_timing else None,
+            drops=self.drops(table) if rules.has_timing else None,
             new_token=self._new_token,
             now=self.ledger.clock,
             sleep=self.slept.append,
@@ -84,6 +91,19 @@ class RulesEnvironment(DeliveryEnvironment):
             execution=execution,
             **more,
         )
+
+    def pause(self, table: Table | None = None) -> DynamoPause:
+        """Return what an invocation asks first."""
+        clock = self.ledger.clock
+        table = table or Table(self.ledger.dynamodb, self.ledger.table, clock=clock)
+        document = RulesDocument(partner=self.rules, sources={})
+        rules = RuleSet(document, directory="inbox", sources=self.sources)
+        hours = PartnerHours(rules, self.drops(table), random=lambda: 0)
+        return DynamoPause(table, timing=hours, clock=clock, random=lambda: 0)
+
+    def drops(self, table: Table) -> Drops:
+        """Return the drops of the partner."""
+        return Drops(table, clock=self.ledger.clock, random=lambda: 0)
 
     @property
     def names_given(self) -> list[str]:

@@ -18,6 +18,7 @@ from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
 from s3_to_sftp.rules.plan_request import answer
 from s3_to_sftp.rules.sequence import Reset, Sequence
+from s3_to_sftp.rules.window import Rate, Window
 from s3_to_sftp.sftp.protocol import Request, Status
 from tests.support.delivery_environment import is_rename
 from tests.support.lambda_events import lambda_context
@@ -99,6 +100,27 @@ def test_plan_is_what_the_next_delivery_does(ledger_table: Any, deploy: Any) -> 
         companions = [each["S"] for each in receipt["companions"]["L"]]
         assert named == [receipt["remote_path"]["S"], *companions]
         assert len(companions) == 2
+
+
+def test_plan_says_until_when_an_object_waits_and_why(ledger_table: Any, deploy: Any) -> None:
+    rules = DeliveryRules(
+        name="{stem}.csv", windows=[Window("Mon 06:00-07:00")], cut_off="06:30", max_drops=Rate(1, hours=2)
+    )
+    harness = RulesEnvironment(ledger_table, rules, {"a.csv": b"data", "b.csv": b"data"})
+    function, midnight = deploy(harness), harness.ledger.clock.now  # of a Monday
+    before = everything_in(ledger_table)
+    answered = function.plan("a.csv")
+    assert answered["waits"]["error"] == "WindowClosed"
+    assert answered["waits"]["until"] == midnight + 6 * 3600
+    assert answered["plan"]["timing"]["not_before"] == midnight + 6 * 3600
+    assert everything_in(ledger_table) == before
+    harness.ledger.clock.now += 6 * 3600
+    answered = function.plan("a.csv")
+    assert (answered["waits"], answered["plan"]["timing"]["not_before"]) == (None, None)
+    harness.deliver(harness.ref("a.csv"))
+    answered = function.plan("b.csv")
+    assert answered["waits"]["error"] == "DropRateReached"
+    assert answered["waits"]["until"] == midnight + 8 * 3600
 
 
 def test_plan_tells_object_facts_and_rules(ledger_table: Any, deploy: Any) -> None:

@@ -76,6 +76,7 @@ def test_max_connections_from_1_to_64_is_accepted(text: str, number: int) -> Non
         ("SSH_MAX_CONNECTIONS", 1, 64),
         ("SSH_CONNECT_TIMEOUT", 1, 300),
         ("SSH_REPLY_TIMEOUT", 10, 600),
+        ("SSH_MAX_BYTES_PER_SECOND", 100_000, 10**10),
         ("RETRY_FOR_SECONDS", 1, 10**8),
     ],
 )

@@ -1,4 +1,7 @@
-"""`s3-to-sftp pause` and `resume`: no new delivery starts, until then or until somebody resumes."""
+"""`s3-to-sftp pause` and `resume`: no new delivery starts, until then or until somebody resumes.
+
+`resume --until` also lets deliveries begin outside the partner's windows: the same item says both.
+"""
 
 from dataclasses import replace
 from datetime import datetime
@@ -28,6 +31,9 @@ _YEAR_9999 = 253_370_764_800
 
 _NOTICED_WITHIN = f"{LONGEST_WAIT * 1.2 / 60:.0f} minutes"
 """How long a message may wait before it asks again."""
+
+_WINDOWS_WITHIN = "16 minutes"
+"""The same for one that waits for a window: SQS delays a message by 15 minutes at most."""
 
 
 @click.command("pause")
@@ -77,24 +83,52 @@ def pause_command(context: Context, until: str | None, reason: str, *, replaces:
 
 
 @click.command("resume")
+@click.option(
+    "--until",
+    metavar="TIME",
+    help="Let deliveries begin outside the partner's windows, too, until then: 20:00, 2h, 2026-11-29T20:00.",
+)
 @click.option("--reason", default="", metavar="TEXT", help="Why; recorded in the ledger.")
 @dry_run_option
 @shared_options
-def resume_command(context: Context, reason: str, *, dry_run: bool) -> int:
-    """Resume deliveries after `pause`."""
+def resume_command(context: Context, until: str | None, reason: str, *, dry_run: bool) -> int:
+    """Resume deliveries after `pause`, or let them begin outside the partner's windows.
+
+    Without --until the windows of the partner's rules apply again, if an operator has opened them. A rate of
+    drops (`max_drops`) is kept in any case.
+    """
     now = local_now()
-    why = checked_reason(reason) if reason else ""
+    opens_until = parse_future(until, now=now) if until else None
+    why = checked_reason(reason) if reason or opens_until else ""
     items = ControlItems(context.aws.client("dynamodb"), context.delivery.require_table())
     before = items.read(HOLD_PK, HOLD_SK)
     in_force = _in_force(before, now)
-    if before is not None and in_force is not None and not dry_run:
-        ended = replace(in_force, until=now.timestamp(), revision=next_revision(before))
+    opened = _opened(before, now)
+    if (in_force or opened or opens_until) and not dry_run:
+        last = in_force or opened or Hold(since=now.timestamp(), reason=why, who=context.caller)
+        ended = replace(
+            last,
+            until=now.timestamp(),
+            revision=next_revision(before),
+            open_until=opens_until.timestamp() if opens_until else None,
+        )
         resumed = {"who": context.caller, "at": now.timestamp(), "reason": why}
-        kept = {"earlier": before["earlier"]} if "earlier" in before else {}
+        kept = _kept(before) if in_force is not None else earlier_values(before)
         attributes: Item = {**hold_attributes(ended), "resumed": to_attribute(resumed), **kept}
         items.replace(HOLD_PK, HOLD_SK, attributes, before=before)
-    _show_resume(context, in_force, now, dry_run=dry_run)
+    _show_resume(context, in_force, now, opens_until=opens_until, closed=opened, dry_run=dry_run)
     return ExitCode.OK
+
+
+def _kept(before: Item | None) -> dict[str, Any]:
+    """Return the earlier values of an item that stays the same but for its end."""
+    return {"earlier": before["earlier"]} if before is not None and "earlier" in before else {}
+
+
+def _opened(item: Item | None, now: datetime) -> Hold | None:
+    """Return the item where it lets deliveries begin outside windows now."""
+    hold = readable(read_hold, item)
+    return hold if hold is not None and hold.opens_windows(now.timestamp()) else None
 
 
 def _in_force(item: Item | None, now: datetime) -> Hold | None:
@@ -144,13 +178,28 @@ def _show_pause(context: Context, hold: Hold, before: Hold | None, now: datetime
         )
 
 
-def _show_resume(context: Context, ended: Hold | None, now: datetime, *, dry_run: bool) -> None:
+def _show_resume(
+    context: Context,
+    ended: Hold | None,
+    now: datetime,
+    *,
+    opens_until: datetime | None,
+    closed: Hold | None,
+    dry_run: bool,
+) -> None:
     delivery = context.delivery
 
     def show(console: Console) -> None:
         console.print(headline(delivery.function, delivery.target, width=console.width))
-        if ended is None:
+        if opens_until is not None:
+            verb = "windows would be open" if dry_run else "WINDOWS OPEN"
+            console.print(f"{verb} until {clock(opens_until, now=now)}, whatever the partner's rules say")
+            console.print(f"Objects that wait for one are delivered within {_WINDOWS_WITHIN}.")
+        elif closed is not None:
+            console.print("The windows of the partner's rules apply again.")
+        if ended is None and opens_until is None:
             console.print("Deliveries are not paused. Why objects wait: `s3-to-sftp status`")
+        if ended is None:
             return
         console.print("would be resumed" if dry_run else "RESUMED")
         console.print(
@@ -163,6 +212,7 @@ def _show_resume(context: Context, ended: Hold | None, now: datetime, *, dry_run
         "dry_run": dry_run,
         "resumed": ended is not None,
         "paused": None if ended is None else _as_json(ended),
+        "windows_open_until": opens_until,
     }
     context.output.result("resume", data, show)
 

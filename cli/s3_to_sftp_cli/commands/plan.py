@@ -146,10 +146,28 @@ def _as_json(answer: Mapping[str, Any]) -> dict[str, Any]:
         "facts": facts
         and {**facts, **{name: from_epoch(facts[name]) for name in ("event_time", "delivery_time")}},
         "plan": plan
-        and {**plan, "modified": None if plan["modified"] is None else from_epoch(plan["modified"])},
+        and {
+            **plan,
+            "modified": _instant(plan["modified"]),
+            "timing": _timing(plan.get("timing")),
+        },
+        "waits": _waits(answer.get("waits")),
         "sequence": answer["sequence"],
         "refused": answer["refused"],
     }
+
+
+def _timing(timing: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    times = ("not_before", "due")
+    return None if timing is None else {**timing, **{name: _instant(timing[name]) for name in times}}
+
+
+def _waits(waits: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if waits is None else {**waits, "until": _instant(waits["until"])}
+
+
+def _instant(seconds: float | None) -> datetime | None:
+    return None if seconds is None else from_epoch(seconds)
 
 
 def plan_lines(answer: Mapping[str, Any], *, now: datetime, width: int) -> Iterator[Text]:
@@ -192,6 +210,12 @@ def _parts(answer: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, list
                 yield kind, [f"{name}={value}" for name, value in facts[kind].items()]
     if plan := answer["plan"]:
         yield "name", [plan["remote_path"]]
+        timing = plan.get("timing")
+        if timing and timing["due"] is not None:
+            yield "due", [_time(timing["due"], now)]
+    if waits := answer.get("waits"):
+        until = "" if waits["until"] is None else f"until {_time(waits['until'], now)}: "
+        yield "WAITS", [f"{until}{waits['reason']}"]
     if sequence := answer["sequence"]:
         yield "number", list(_number(sequence))
         yield "names then", sequence["remote_paths"]

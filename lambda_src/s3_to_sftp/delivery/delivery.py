@@ -413,8 +413,13 @@ class Delivery:
         return {ref: why for ref, why in found if why is not None}
 
     def travels_alone(self, ref: ObjectRef) -> bool:
-        """Return whether the object must not be under way beside others."""
-        return self._execution.travels_alone(ref)
+        """Return whether the object must not be under way beside others.
+
+        So is one that takes seconds in the partner's bandwidth: an invocation that ends can stop it, and not
+        a batch of small ones.
+        """
+        is_slow = ref.size is not None and self.sftp.is_slow_for(ref.size)
+        return is_slow or self._execution.travels_alone(ref)
 
     def give_up(self, ref: ObjectRef, error: DeliveryError) -> None:
         """Record that the object will not be retried until an operator sends its message again.

@@ -16,7 +16,7 @@ from s3_to_sftp.errors import (
     is_partner_wide,
 )
 from s3_to_sftp.events import Publisher
-from s3_to_sftp.outcomes import AlreadyGone, CheckpointSaved, CircuitOpen, Superseded
+from s3_to_sftp.outcomes import AlreadyGone, CheckpointSaved, CircuitOpen, DeliveriesPaused, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server import Server
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, Recovered
@@ -51,7 +51,8 @@ class InvocationRunner:
             breaker: Decides who may connect.
             publisher: Told of what people want to know.
             telemetry: Logs and counts.
-            pause: Holds objects back while an operator has paused deliveries. By default nothing does.
+            pause: Holds objects back while an operator has paused deliveries, or the partner's rules say so.
+                By default nothing does.
             end_of_invocation: Called when nothing more is sent in this invocation; never raises.
             directory: Where to; when it is changed, the partner is asked at once.
         """
@@ -101,7 +102,9 @@ class InvocationRunner:
         # Before the breaker: a pause does not let a function claim an attempt that it does not make.
         held = self._pause.held(refs)
         if held:
-            self._telemetry.paused(age=max(error.paused_for for error in held.values()))
+            paused = [error.paused_for for error in held.values() if isinstance(error, DeliveriesPaused)]
+            if paused:
+                self._telemetry.paused(age=max(paused))
             yield from held.items()
             refs = [ref for ref in refs if ref not in held]
         if not refs:

@@ -23,10 +23,10 @@ from s3_to_sftp.explanation import failure_fields
 from s3_to_sftp.outcomes import (
     CircuitOpen,
     DeadlineTooClose,
-    DeliveriesPaused,
     Filtered,
     LeaseHeld,
     NothingToSend,
+    OnHold,
     TooYoung,
 )
 from s3_to_sftp.queue.message_part import part_of
@@ -73,11 +73,12 @@ class _Deferred:
     def is_news(self) -> bool:
         """Whether people want to know: that is each failed attempt, and what an object waits for at first.
 
-        What comes back at once is not worth a write.
+        What comes back at once is not worth a write; what may wait for days is, also after a failed attempt.
         """
         if isinstance(self.error, DeadlineTooClose):
             return False
-        return self.was_tried or (self.history.count == 0 and self.history.waits == 1)
+        is_first = self.history.waits == 1
+        return self.was_tried or (is_first and (self.history.count == 0 or isinstance(self.error, OnHold)))
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,8 @@ class MessageDisposition:
             _log.warning("%s", error)
             waits, may_leave = True, False
         if waits:
-            # Its age counts for those that keep failing; what a person has paused does not fail.
-            is_paused = all(isinstance(error, DeliveriesPaused | TooYoung) for _, error in failures)
+            # Its age counts for those that keep failing; what waits for a person or a time does not fail.
+            is_paused = all(isinstance(error, OnHold | TooYoung) for _, error in failures)
             age = max(0.0, self._clock() - message.history.first_sent)
             self._telemetry.deferred(age=None if is_paused else age)
         return may_leave

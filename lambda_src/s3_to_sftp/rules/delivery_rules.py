@@ -25,6 +25,7 @@ from s3_to_sftp.rules.open_pgp import OpenPgp
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.rules.template import Template, check_template
 from s3_to_sftp.rules.times import tells_days_apart, tells_years_apart
+from s3_to_sftp.rules.window import Rate, Window, check_timing
 
 KEY_FIELDS = frozenset({"key", "relative_key", "folder", "relative_folder", "name", "stem", "ext", "part"})
 """What the object's key says; in `name` they are of the key."""
@@ -86,6 +87,13 @@ class DeliveryRules:
             of what is sent. One invocation must be enough for an object: nothing is resumed.
         only: Which objects are delivered. By default all of the source.
         after_delivery: What happens to an object in S3 once its receipt is recorded. By default nothing.
+        windows: When deliveries may begin: `Window("Mon-Fri 06:00-18:00")`. Objects that come at other times
+            wait; what was begun may finish. By default always.
+        holidays: Days on which no window starts, as `2026-12-25`.
+        cut_off: The time by which everything that came before it must be at the partner, on days on which a
+            window starts: `17:30`. There is an alarm for objects that are not. By default none.
+        max_drops: The most data files that the partner gets in a period: `Rate(1, minutes=15)`. The files
+            beside one belong to it. By default any number.
         examples: Keys whose plans are made at synth, so that mistakes are seen there.
         source: Where these rules are written down, for people.
 
@@ -108,6 +116,10 @@ class DeliveryRules:
     transforms: ListOf[Gzip | OpenPgp] = ()
     only: Filter | None = None
     after_delivery: AfterDelivery = KEEP
+    windows: ListOf[Window] = ()
+    holidays: ListOf[str] = ()
+    cut_off: str | None = None
+    max_drops: Rate | None = None
     examples: ListOf[str] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
 
@@ -128,9 +140,12 @@ class DeliveryRules:
             check_temporary(self.temporary, name=self.name, if_exists=self.if_exists)
         self._check_sequence()
         self._check_direct()
+        check_timing(self.windows, self.holidays, self.cut_off, self.max_drops)
         check_files(self.name, [each.name for each in self.companions], self.temporary)
         object.__setattr__(self, "companions", tuple(self.companions))
         object.__setattr__(self, "transforms", tuple(self.transforms))
+        object.__setattr__(self, "windows", tuple(self.windows))
+        object.__setattr__(self, "holidays", tuple(self.holidays))
         object.__setattr__(self, "examples", tuple(self.examples))
 
     @cached_property

@@ -15,12 +15,24 @@ from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.rules.invalid import InvalidRule
 from s3_to_sftp.rules.open_pgp import OpenPgp
 from s3_to_sftp.rules.sequence import Sequence
+from s3_to_sftp.rules.window import Rate, Window
 
 PACKAGE, FILE = "s3_to_sftp_partner_rules", "rules.json"
 """Where the document is below a directory of `sys.path`."""
 _FORMAT = 1
 _KINDS: Mapping[str, Any] = {
-    kind.__name__: kind for kind in (AfterDelivery, Companion, DeliveryRules, Filter, Gzip, OpenPgp, Sequence)
+    kind.__name__: kind
+    for kind in (
+        AfterDelivery,
+        Companion,
+        DeliveryRules,
+        Filter,
+        Gzip,
+        OpenPgp,
+        Rate,
+        Sequence,
+        Window,
+    )
 }
 """What a document may hold: data classes whose attributes are values, other rules, or lists of them."""
 
@@ -38,7 +50,7 @@ class RulesDocument:
     sources: Mapping[str, DeliveryRules]
 
     def __post_init__(self) -> None:
-        """Refuse rules that would count the same sequence in two ways.
+        """Refuse rules that would count the same sequence, or the partner's drops, in two ways.
 
         Raises:
             InvalidRule: They do.
@@ -55,12 +67,31 @@ class RulesDocument:
                     f"{rules.sequence} in {rules.time_zone} and {other.sequence} in {other.time_zone}: "
                     "numbers would repeat. Give one of them a name=",
                 )
+        rates = {rules.max_drops for rules in (self.partner, *self.sources.values()) if rules is not None}
+        if len(rates) > 1:
+            raise InvalidRule(
+                "max_drops",
+                "must be the same in all rules of a partner, who counts all files together, got "
+                f"{' and '.join(sorted(map(str, rates)))}",
+            )
+
+    @property
+    def has_timing(self) -> bool:
+        """Whether any rules say when, or how often, files may come."""
+        rules = filter(None, (self.partner, *self.sources.values()))
+        return any(each.windows or each.holidays or each.max_drops for each in rules)
 
     @property
     def sequences(self) -> tuple[str, ...]:
         """The names of all sequences."""
         rules = filter(None, (self.partner, *self.sources.values()))
         return tuple(sorted({each.sequence.name for each in rules if each.sequence is not None}))
+
+    @property
+    def has_cut_off(self) -> bool:
+        """Whether any rules say by when objects must be there."""
+        rules = filter(None, (self.partner, *self.sources.values()))
+        return any(each.cut_off is not None for each in rules)
 
     def as_text(self) -> str:
         """Return the document: the same text for the same rules."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never
 
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.deadline import Deadline
@@ -38,9 +38,13 @@ from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
 from s3_to_sftp.state.items import State, VersionItem, name_entry, read_version
 from s3_to_sftp.state.ledger import DATA, Commit, Lease, Ledger, SentContent
+from s3_to_sftp.state.pause import NoPause, Pause
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.stream_transform import StreamTransform
 from s3_to_sftp.unknown_outcome import UnknownOutcome
+
+if TYPE_CHECKING:
+    from s3_to_sftp.rules.drops import Drops
 
 
 class RulesExecution:
@@ -54,6 +58,8 @@ class RulesExecution:
         sftp: SftpClient,
         ledger: Ledger,
         table: Table,
+        pause: Pause | None = None,
+        drops: "Drops | None" = None,
         unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD,
         new_token: Callable[[], str] = lambda: secrets.token_hex(8),
         now: Callable[[], float] = time.time,
@@ -68,6 +74,8 @@ class RulesExecution:
             sftp: The partner's server.
             ledger: Keeps plans and steps.
             table: The same table: keeps the numbers of sequences.
+            pause: Knows which objects have to wait. By default none has.
+            drops: Counts the files that the partner gets, where the rules have a rate.
             unknown_outcome: What to do where nobody knows whether a file beside the data is there.
             new_token: Returns a token that no other name has.
             now: Seconds since 1970.
@@ -87,6 +95,8 @@ class RulesExecution:
             rules, s3=s3, sftp=sftp, ledger=ledger, numbers=SequenceNumbers(table), now=now, sleep=sleep
         )
         self._rename_proof = RenameProof(new_token)
+        self._pause = pause or NoPause()
+        self._drops = drops
         self._leftovers = Leftovers(sftp, now=now)
         self._companions = CompanionFiles(
             sftp=sftp,
@@ -119,7 +129,20 @@ class RulesExecution:
                 now=self._now(),
                 is_under_way=lambda: self._is_under_way(ref),
             )
-        return rules.plan(facts), facts.as_text() if rules.rules else ""
+        plan = rules.plan(facts)
+        self._require_its_turn(ref, plan)
+        return plan, facts.as_text() if rules.rules else ""
+
+    def _require_its_turn(self, ref: ObjectRef, plan: DeliveryPlan) -> None:
+        """Refuse to begin with an object whose window has closed since the invocation began.
+
+        Raises:
+            OnHold: It waits.
+        """
+        timing = plan.timing
+        if timing is not None and (timing.not_before is not None or timing.drops is not None):
+            for error in self._pause.held([ref]).values():
+                raise error
 
     def not_wanted(self, ref: ObjectRef) -> DeliveryError | None:
         """See `PlanExecution`."""
@@ -177,9 +200,14 @@ class RulesExecution:
         return self._rules.of(ref).path_without_asking(ref, now=self._now())
 
     def travels_alone(self, ref: ObjectRef) -> bool:
-        """See `PlanExecution`: numbers are taken one after the other, transforms make one pass each."""
+        """See `PlanExecution`: numbers are taken one after the other, as drops are, and passes are made."""
         rules = self._rules.of(ref).rules
-        return rules is not None and (rules.sequence is not None or rules.is_direct or bool(rules.transforms))
+        return rules is not None and (
+            rules.sequence is not None
+            or rules.is_direct
+            or rules.max_drops is not None
+            or bool(rules.transforms)
+        )
 
     # Before the first byte.
 
@@ -206,6 +234,7 @@ class RulesExecution:
             lease.names.remove(lease.temporary)
             lease = await done_by(executor, lambda: self._ledger.start_over(lease, temporary=path))
         if DATA not in lease.steps:
+            await self._count_drop(attempt, executor)
             begun = Commit(
                 temporary=path,
                 remote_path=path,
@@ -274,7 +303,21 @@ class RulesExecution:
         for companion in attempt.plan.companions:
             if companion.id not in {*attempt.lease.steps, *attempt.reserved}:
                 self._companions.reserve(attempt, companion)
+        if not commit.is_renamed:
+            await self._count_drop(attempt, executor)
         return replace(commit, plan=plan_as_text(attempt.plan))
+
+    async def _count_drop(self, attempt: Attempt, executor: Executor) -> None:
+        """Count the data file that is about to appear at the partner.
+
+        Raises:
+            DropRateReached: It is not its turn. All its bytes are at the partner, under a temporary name.
+        """
+        timing, drops = attempt.plan.timing, self._drops
+        if drops is None or timing is None or timing.drops is None:
+            return
+        count, period = timing.drops
+        await done_by(executor, lambda: drops.reserve(attempt.lease, count=count, period=period))
 
     async def _with_attributes(self, session: SftpSession, attempt: Attempt, commit: Commit) -> Commit:
         plan = attempt.plan
@@ -304,6 +347,9 @@ class RulesExecution:
 
     async def after_rename(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """See `PlanExecution`."""
+        timing, drops = attempt.plan.timing, self._drops
+        if drops is not None and timing is not None and timing.drops is not None:
+            await done_by(executor, lambda: drops.confirm(attempt.lease))
         sequence, ref = attempt.plan.sequence, attempt.lease.ref
         if sequence is not None:
             attempt.lease = replace(attempt.lease, with_receipt=(delivered_change(sequence, ref),))

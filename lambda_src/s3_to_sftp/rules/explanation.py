@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlannedAction, PlannedCompanion
+from s3_to_sftp.delivery_plan import (
+    DeliveryPlan,
+    IfExists,
+    PlannedAction,
+    PlannedCompanion,
+    PlannedTiming,
+)
+from s3_to_sftp.rules.timing import period_in_words
+from s3_to_sftp.utc_time import utc_text
 
 
 def plan_as_json(plan: DeliveryPlan) -> dict[str, Any]:
@@ -14,6 +22,7 @@ def plan_as_json(plan: DeliveryPlan) -> dict[str, Any]:
         "mode": None if plan.mode is None else f"{plan.mode:03o}",
         "modified": plan.modified,
         "sequence": plan.sequence,
+        "timing": None if plan.timing is None else _timing(plan.timing),
         "steps": steps_of(plan),
     }
 
@@ -21,7 +30,9 @@ def plan_as_json(plan: DeliveryPlan) -> dict[str, Any]:
 def steps_of(plan: DeliveryPlan) -> list[str]:
     """Return what happens, one sentence for each step, in order."""
     return [
+        *_hours(plan.timing),
         *_upload(plan),
+        *_drop(plan.timing),
         *(f"put {each.path!r} ({_sized(each)})" for each in plan.companions_before),
         f"give the data its final name {plan.file.path!r}, {_EXISTING[plan.if_exists]}",
         *(f"put {each.path!r} ({_sized(each)})" for each in plan.companions_after),
@@ -37,6 +48,34 @@ def _after(after: PlannedAction) -> str:
     if after.action == "move":
         return f"move the version in S3 to 's3://{after.bucket}/{after.key}'"
     return "delete the version in S3"
+
+
+def _timing(timing: PlannedTiming) -> dict[str, Any]:
+    count, period = timing.drops or (None, None)
+    return {
+        "windows": timing.hours or None,
+        "not_before": timing.not_before,
+        "due": timing.due,
+        "max_drops": count,
+        "in_seconds": period,
+    }
+
+
+def _hours(timing: PlannedTiming | None) -> list[str]:
+    if timing is None or not timing.hours:
+        return []
+    when = (
+        "which is open now" if timing.not_before is None else f"which opens at {utc_text(timing.not_before)}"
+    )
+    return [f"wait for a window of {timing.hours}, {when}"]
+
+
+def _drop(timing: PlannedTiming | None) -> list[str]:
+    if timing is None or timing.drops is None:
+        return []
+    count, period = timing.drops
+    files = f"{count} file{'s' if count > 1 else ''}"
+    return [f"wait until it is one of at most {files} in {period_in_words(period)}"]
 
 
 def _upload(plan: DeliveryPlan) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from s3_to_sftp.delivery_plan import DeliveryPlan, PlannedCompanion, PlannedFile
+from s3_to_sftp.delivery_plan import DeliveryPlan, PlannedCompanion, PlannedFile, PlannedTiming
 from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.remote_path import joined
 from s3_to_sftp.rules.after_plan import planned_action
@@ -15,6 +15,7 @@ from s3_to_sftp.rules.delivery_rules import FOLDER_FIELDS, DeliveryRules
 from s3_to_sftp.rules.plan_checks import check_field, check_files, check_name, check_temporary
 from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.template import MissingValue, Pending, Template, value_of
+from s3_to_sftp.rules.timing import timing_of
 from s3_to_sftp.rules.transformed_object import TransformedObject
 from s3_to_sftp.rules.uniqueness import is_unique
 
@@ -88,12 +89,19 @@ def plan(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> Deliver
         digests=tuple(sorted(used)),
         transforms=tuple(each.described(transformed_object(item, facts)) for each in rules.transforms),
         after=planned_action(rules.after_delivery, item),
+        timing=_timing(rules, facts),
     )
 
 
 def transformed_object(item: PlannedObject, facts: PlanFacts) -> TransformedObject:
     """Return what transforms know of the object."""
     return TransformedObject(name=item.key.rpartition("/")[2], event_time=facts.event_time)
+
+
+def _timing(rules: DeliveryRules, facts: PlanFacts) -> PlannedTiming | None:
+    if not (rules.windows or rules.holidays or rules.cut_off or rules.max_drops):
+        return None
+    return timing_of(rules, event_time=facts.event_time, now=facts.delivery_time)
 
 
 def _values(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> dict[str, object]:

@@ -15,7 +15,7 @@ from botocore.config import Config
 from s3_to_sftp.configured_by import VARIABLE, in_words_of_author
 from s3_to_sftp.delivery_plan import DeliveryPlan, default_plan
 from s3_to_sftp.errors import ConfigurationError, DeliveryError, LedgerError
-from s3_to_sftp.outcomes import FolderMarker
+from s3_to_sftp.outcomes import DeliveriesPaused, FolderMarker
 from s3_to_sftp.remote_path import directory_of, remote_path, source_of
 from s3_to_sftp.rules.explanation import plan_as_json
 from s3_to_sftp.rules.object_properties import read_properties
@@ -23,6 +23,7 @@ from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.state.items import VersionItem, partition_key, read_version, version_key
+from s3_to_sftp.state.pause import DynamoPause
 from s3_to_sftp.state.table import Table
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def answer(
     if event.get("rules") is True:
         return _written_rules(environment)
     document: dict[str, Any] = {
-        **dict.fromkeys(("object", "state", "rules", "facts", "plan", "sequence")),
+        **dict.fromkeys(("object", "state", "rules", "facts", "plan", "sequence", "waits")),
         "refused": None,
     }
     try:
@@ -109,6 +110,7 @@ def _answer(document: dict[str, Any], ref: ObjectRef, planner: "_Planner") -> No
     document["facts"] = _shown(planned.facts)
     document["plan"] = plan_as_json(planned.plan)
     document["sequence"] = planned.sequence
+    document["waits"] = planner.waits(ref, planned.plan)
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,39 @@ class _Planner:
                 now=self._now(),
                 is_under_way=lambda: is_under_way,
             )
-        return self._with_number(ref, rules, replace(_kept(version, facts), size=facts.size))
+        made = self._with_number(ref, rules, replace(_kept(version, facts), size=facts.size))
+        if made.plan.timing is None or rules.rules is None:
+            return made
+        from s3_to_sftp.rules.timing import timing_of
+
+        # As of now, whenever the object was first planned.
+        timing = timing_of(rules.rules, event_time=made.facts.event_time, now=self._now())
+        return replace(made, plan=replace(made.plan, timing=timing))
+
+    def waits(self, ref: ObjectRef, plan: DeliveryPlan) -> dict[str, Any] | None:
+        """Return what the object waits for; None: nothing.
+
+        Raises:
+            ConfigurationError: The rules cannot be read.
+        """
+        settings, now = self._settings, self._now()
+        if self._table is None or settings.ledger_table is None:
+            return None
+        timing = None
+        if plan.timing is not None and settings.rules is not None:
+            from s3_to_sftp.rules.drops import Drops
+            from s3_to_sftp.rules.partner_hours import PartnerHours
+            from s3_to_sftp.rules.rule_set import RuleSet, read_document
+
+            document = read_document(settings.rules)
+            rules = RuleSet(document, directory=settings.directory, sources=settings.sources)
+            drops = Drops(self._table, clock=self._now, random=lambda: 0)
+            timing = PartnerHours(rules, drops, random=lambda: 0)
+        pause = DynamoPause(self._table, timing=timing, clock=self._now, random=lambda: 0)
+        for error in pause.held([ref]).values():
+            ends = None if isinstance(error, DeliveriesPaused) else now + error.retry_after
+            return {"error": type(error).__name__, "reason": error.reason, "until": ends}
+        return None
 
     def _with_number(self, ref: ObjectRef, rules: "RulesOfObject", facts: PlanFacts) -> _Planned:
         written = rules.rules

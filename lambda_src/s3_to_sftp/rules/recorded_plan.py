@@ -12,7 +12,7 @@ from typing import Any
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlannedCompanion, PlannedFile
 from s3_to_sftp.errors import Disposition, LedgerError
 
-_OF_TODAY = ("after",)
+_OF_TODAY = ("after", "timing")
 """What the rules say that hold when it is done."""
 
 

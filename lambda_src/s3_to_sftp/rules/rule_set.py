@@ -95,6 +95,11 @@ class RuleSet:
                     hint=_DEPLOY_AGAIN,
                 )
 
+    @property
+    def has_timing(self) -> bool:
+        """Whether any rules say when, or how often, files may come."""
+        return self._document.has_timing
+
     def of(self, ref: ObjectRef) -> RulesOfObject:
         """Return the rules of the object."""
         source = source_of(ref.bucket, ref.key, self._sources) or SourceDirectory(bucket=ref.bucket)

@@ -5,7 +5,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from s3_to_sftp.credentials import CredentialSource
 from s3_to_sftp.errors import ConnectionLost, CredentialsError, RenameUnanswered
@@ -33,6 +33,9 @@ from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, TransferTuning, Uploa
 from s3_to_sftp.sftp.windows import same_file
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.ssh.stream import Piece
+
+if TYPE_CHECKING:
+    from s3_to_sftp.sftp.pace import Pace  # loaded where a bandwidth is set
 
 T = TypeVar("T")
 
@@ -92,6 +95,7 @@ class SftpClient:
         timeouts: Timeouts,
         max_connections: int = 1,
         directories: Sequence[str] = (),
+        pace: "Pace | None" = None,
         tuning: TransferTuning = DEFAULT_TUNING,
         connect: Connect = connect,
         clock: Callable[[], float] = time.monotonic,
@@ -102,12 +106,20 @@ class SftpClient:
             timeouts=timeouts,
             limit=max_connections,
             directories=directories,
+            pace=pace,
             connect=connect,
             clock=clock,
         )
-        self._tuning = tuning
+        # More streams than the partner's bandwidth can fill are no use.
+        aim = min(tuning.aim_bytes_per_second, pace.bytes_per_second) if pace else tuning.aim_bytes_per_second
+        self._tuning = replace(tuning, aim_bytes_per_second=aim)
+        self._pace = pace
         self._clock = clock
         self._limits: dict[str, Limit] = {}
+
+    def is_slow_for(self, size: int) -> bool:
+        """Return whether the partner's bandwidth, where one is set, is little for so many bytes."""
+        return self._pace is not None and size > self._pace.bytes_per_second
 
     @property
     def host_key_fingerprint(self) -> str:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from s3_to_sftp.credentials import Credentials, CredentialSource
 from s3_to_sftp.errors import ConnectionLost, TransferError
@@ -14,6 +15,9 @@ from s3_to_sftp.sftp.capabilities import CHANNEL, AcceptedStreams, Capabilities
 from s3_to_sftp.sftp.connection import Connect, Connection, connect
 from s3_to_sftp.sftp.connector import Connector
 from s3_to_sftp.ssh.connect import Timeouts
+
+if TYPE_CHECKING:
+    from s3_to_sftp.sftp.pace import Pace  # loaded where a bandwidth is set
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +44,7 @@ class ConnectionPool:
         timeouts: Timeouts,
         limit: int = 1,
         directories: Sequence[str] = (),
+        pace: "Pace | None" = None,
         connect: Connect = connect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -48,6 +53,7 @@ class ConnectionPool:
         self._accepted_streams = AcceptedStreams(server, max_connections=limit, clock=clock)
         self._proven: tuple[Connection | None, Capabilities] = None, Capabilities()
         self._directories = tuple(directories)
+        self._pace = pace
         self._clock = clock
         self._lock = threading.Lock()
         self._closed = False
@@ -232,6 +238,7 @@ class ConnectionPool:
 
     def _keep(self, number: int, connection: Connection, login: Credentials) -> None:
         connection.session.directories = self._directories
+        connection.session.pace = self._pace
         with self._lock:
             if not self._closed and not self._is_resting:
                 self._logins[number] = login

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from s3_to_sftp.defaults import REPLY_TIMEOUT_SECONDS
 from s3_to_sftp.diagnosis.server_messages import ServerMessages, quote
@@ -32,6 +32,9 @@ from s3_to_sftp.sftp.temporary_names import described
 from s3_to_sftp.sftp.wire import SEND_AT_BYTES, Pending, Wire
 from s3_to_sftp.ssh.stream import Piece, Stream
 from s3_to_sftp.untrusted_text import quoted
+
+if TYPE_CHECKING:
+    from s3_to_sftp.sftp.pace import Pace  # loaded where a bandwidth is set
 
 T = TypeVar("T")
 
@@ -72,6 +75,8 @@ class SftpSession:
         self._max_write_bytes = SAFE_WRITE_BYTES
         self.directories: tuple[str, ...] = ()
         """The directories that the function is configured to deliver to."""
+        self.pace: Pace | None = None
+        """Lets data wait until it may leave; None: it may leave at once."""
         self.is_windows = False
         """Whether the server says that it runs on Windows."""
         self.checked_directories: dict[str, Future[None]] = {}

@@ -74,6 +74,8 @@ async def write_and_close(
             view = memoryview(block)
             for cut in range(0, len(view), session.max_write_bytes):
                 piece = view[cut : cut + session.max_write_bytes]
+                if session.pace is not None:
+                    session.pace.wait_for(len(piece))
                 under_way.append((session.write(handle, offset + cut, piece, path=path), len(piece)))
                 window.sent(len(piece))
                 while window.is_full():

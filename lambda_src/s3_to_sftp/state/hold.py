@@ -1,4 +1,7 @@
-"""The item that pauses deliveries: keys, attributes, and when it is in force. Nothing here does I/O."""
+"""The item that pauses deliveries, or lets them begin outside windows: keys, attributes, when it is in force.
+
+Nothing here does I/O.
+"""
 
 from dataclasses import dataclass
 
@@ -24,6 +27,8 @@ class Hold:
         reason: Why, in the operator's words.
         who: The operator.
         revision: Counts the writes to the item; 0 where a person has written it by hand.
+        open_until: Until when deliveries may begin outside the partner's windows, too, in seconds since 1970;
+            None: only in its windows. The pause itself is over then.
     """
 
     since: float
@@ -31,6 +36,11 @@ class Hold:
     reason: str = ""
     who: str = ""
     revision: int = 0
+    open_until: float | None = None
+
+    def opens_windows(self, now: float) -> bool:
+        """Return whether deliveries may begin outside the partner's windows at this time."""
+        return self.open_until is not None and now < self.open_until
 
     def is_in_force(self, now: float) -> bool:
         """Return whether deliveries are paused at this time (seconds since 1970)."""
@@ -55,6 +65,8 @@ def hold_attributes(hold: Hold) -> Item:
     }
     if hold.until is not None:
         attributes["until"] = to_attribute(hold.until)
+    if hold.open_until is not None:
+        attributes["open_until"] = to_attribute(hold.open_until)
     return attributes
 
 
@@ -71,4 +83,5 @@ def read_hold(item: Item) -> Hold:
         reason=fields.optional_text("reason") or "",
         who=fields.optional_text("who") or "",
         revision=fields.integer("revision") if "revision" in item else 0,
+        open_until=fields.number("open_until") if "open_until" in item else None,
     )

@@ -56,7 +56,7 @@ def with_existing_resources(app: cdk.App) -> cdk.Stack:
         tracing=lambda_.Tracing.ACTIVE,
     )
     theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
-    tagged = DeliveryRules(name="{tag[partner]}_{name}")
+    tagged = DeliveryRules(name="{tag[partner]}_{name}", cut_off="17:30")
     made.add_source(theirs, suffix=".csv", directory="/theirs", trigger=Trigger.EVENTBRIDGE, rules=tagged)
     for name, after in (("tag", AfterDelivery.tag({"a": "b"})), ("move", AfterDelivery.move())):
         mine = s3.Bucket.from_bucket_name(stack, f"Bucket-{name}", name)

@@ -10,6 +10,7 @@ import pytest
 
 from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, Hold, read_hold
 from s3_to_sftp.state.pause import DynamoPause
+from s3_to_sftp.state.table import Table
 from s3_to_sftp_cli.commands import pause as pause_module
 from s3_to_sftp_cli.control_items import ControlItems
 from s3_to_sftp_cli.errors import ExitCode
@@ -37,7 +38,7 @@ def hold_of(cli: CliEnvironment) -> Hold:
 
 def held(cli: CliEnvironment) -> bool:
     """Whether the function holds an object back at the time of its clock."""
-    function = DynamoPause(cli.aws.client("dynamodb"), cli.ledger.table, clock=cli.ledger.clock)
+    function = DynamoPause(Table(cli.aws.client("dynamodb"), cli.ledger.table), clock=cli.ledger.clock)
     return bool(function.held([ref()]))
 
 
@@ -299,3 +300,56 @@ def test_words_fit_into_80_columns(at_night: CliEnvironment) -> None:
 def test_pause_begins_at_the_present_time(cli: CliEnvironment) -> None:
     paused(cli)
     assert hold_of(cli).since == pytest.approx(time.time(), abs=60)
+
+
+# --- windows that are opened by hand ---
+
+
+def test_resume_until_a_time_opens_windows_and_ends_the_pause(at_night: CliEnvironment) -> None:
+    paused(at_night)
+    outcome = at_night.run("resume", "--until", "06:00", "--reason", "they asked for it")
+    assert outcome.code == ExitCode.OK
+    assert "WINDOWS OPEN until 06:00, whatever the partner's rules say" in outcome.stdout
+    assert "RESUMED" in outcome.stdout
+    hold = hold_of(at_night)
+    assert (hold.until, hold.open_until) == (NOW.timestamp(), SIX)
+    assert hold.opens_windows(SIX - 1)
+    assert not hold.opens_windows(SIX)
+    assert not held(at_night)
+
+
+def test_resume_without_a_time_lets_the_windows_apply_again(at_night: CliEnvironment) -> None:
+    at_night.run("resume", "--until", "06:00", "--reason", "they asked for it")
+    outcome = at_night.run("resume")
+    assert "The windows of the partner's rules apply again." in outcome.stdout
+    hold = hold_of(at_night)
+    assert (hold.open_until, hold.revision) == (None, 2)
+
+
+def test_every_opening_is_kept(at_night: CliEnvironment) -> None:
+    at_night.run("resume", "--until", "04:00", "--reason", "they asked for it")
+    at_night.run("resume", "--until", "06:00", "--reason", "they asked again")
+    (earlier,) = item_of(at_night)["earlier"]["L"]
+    assert earlier["M"]["resumed"]["M"]["reason"] == {"S": "they asked for it"}
+    assert item_of(at_night)["resumed"]["M"]["reason"] == {"S": "they asked again"}
+
+
+def test_opening_by_hand_needs_a_reason_and_a_dry_run_changes_nothing(at_night: CliEnvironment) -> None:
+    assert at_night.run("resume", "--until", "06:00").code == ExitCode.USAGE
+    outcome = at_night.run("resume", "--until", "06:00", "--reason", "x", "--dry-run")
+    assert "windows would be open until 06:00" in outcome.stdout
+    assert item_of(at_night) is None
+
+
+def test_pause_replaces_an_opening(at_night: CliEnvironment) -> None:
+    at_night.run("resume", "--until", "06:00", "--reason", "they asked for it")
+    paused(at_night)
+    assert hold_of(at_night).open_until is None
+    assert held(at_night)
+
+
+def test_json_of_an_opening_is_as_its_schema_says(at_night: CliEnvironment) -> None:
+    document = at_night.run("resume", "--until", "06:00", "--reason", "x", "--json").json
+    check_schema("resume", document)
+    assert document["windows_open_until"] == "2026-11-29T06:00:00+00:00"
+    assert document["paused"] is None

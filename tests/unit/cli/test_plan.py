@@ -16,6 +16,7 @@ from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
 from s3_to_sftp.rules.plan_request import answer
 from s3_to_sftp.rules.sequence import Sequence
+from s3_to_sftp.rules.window import Window
 from s3_to_sftp_cli.delivery import WatchedSource
 from tests.support.cli import BUCKET, FUNCTION, CliEnvironment, check_schema
 from tests.support.ledger_environment import TABLE, ref
@@ -100,6 +101,25 @@ def test_plan_is_shown_as_numbered_steps(function: Function) -> None:
         "         5. put '/inbox/PAY_{sequence}.done' (empty)",
         "         6. record the receipt",
     ]
+
+
+def test_plan_of_an_object_that_waits_says_until_when(
+    function: Function, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rules = DeliveryRules(windows=[Window("Mon 06:00-06:01")], holidays=["2026-12-25"], cut_off="17:00")
+    document = RulesDocument(partner=rules, sources={})
+    folder = tmp_path / "timing"
+    (folder / PACKAGE).mkdir(parents=True)
+    (folder / PACKAGE / FILE).write_text(document.as_text())
+    monkeypatch.syspath_prepend(str(folder))
+    function.environment["SSH_RULES"] = document.digest
+    answered = function.cli.run("plan", "in/a.csv", "--json").json
+    check_schema("plan", answered)
+    assert answered["plan"]["timing"]["windows"] == "Mon 06:00-06:01 (UTC), not on 1 holiday"
+    if answered["waits"] is not None:  # on all but one minute of the week
+        text = " ".join(function.cli.run("plan", "in/a.csv").stdout.split())
+        assert "WAITS until 20" in text
+        assert "waits for a window of Mon 06:00-06:01" in text
 
 
 def test_plan_is_a_document(function: Function) -> None:

@@ -241,6 +241,34 @@ def test_next_try_in_the_past_is_due(cli: CliEnvironment) -> None:
     assert "deferred 1, next due" in line(cli.run("status").stdout, "queue")
 
 
+def test_objects_that_wait_by_the_partners_rules_are_told_and_worry_nobody(cli: CliEnvironment) -> None:
+    long_ago = {"status_at": "2026-01-01T00:00:00.000000Z", "first_seen": "2026-01-01T00:00:00.000000Z"}
+    opens = time.time() + 7200
+    cli.waiting("w.csv", error="WindowClosed", next_try=opens, **long_ago)
+    cli.waiting("d.csv", error="DropRateReached", next_try=time.time() + 60, **long_ago)
+    document = status_json(cli)
+    assert document["in_flight"]["waiting_for_window"] == 1
+    assert document["in_flight"]["waiting_for_drop"] == 1
+    assert document["in_flight"]["window_opens_at"] is not None
+    assert document["attention"] is False
+    outcome = cli.run("status")
+    text = " ".join(outcome.stdout.split())
+    assert "1 outside the partner's window until" in text
+    assert "1 for the partner's rate" in text
+    assert "resume --until TIME --reason TEXT" in text
+
+
+def test_window_that_is_open_by_hand_is_told_and_is_no_pause(cli: CliEnvironment) -> None:
+    now = time.time()
+    cli.pause(since=now - 60, until=now - 60, open_until=now + 3600, reason="they asked")
+    outcome = cli.run("status")
+    assert "WINDOWS OPEN until" in outcome.stdout
+    assert "PAUSED" not in outcome.stdout
+    document = status_json(cli)
+    assert document["paused"]["windows_open_until"] is not None
+    assert not any("paused" in each["why"] for each in document["next"])
+
+
 def test_messages_of_objects_that_are_done_are_told_apart_from_deferred_ones(cli: CliEnvironment) -> None:
     cli.delivered("done.csv")  # retried: the first message is still delayed
     cli.waiting("w.csv")

@@ -38,6 +38,7 @@ from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, Hold, hold_attributes
 from s3_to_sftp.state.pause import DynamoPause
 from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.state.table import Table
 from s3_to_sftp.telemetry import NullTelemetry
 from tests.support.delivery_environment import DeliveryEnvironment, crc_of
 from tests.support.ledger_environment import TABLE, raising
@@ -138,7 +139,7 @@ class InvocationEnvironment:
             breaker=DynamoCircuitBreaker(
                 self.harness.ledger.dynamodb, TABLE, str(SERVER), clock=self.clock, random=lambda: 0
             ),
-            pause=DynamoPause(self.harness.ledger.dynamodb, TABLE, clock=self.clock, random=lambda: 0),
+            pause=DynamoPause(Table(self.harness.ledger.dynamodb, TABLE), clock=self.clock, random=lambda: 0),
             publisher=self.listener,
             telemetry=self.reports,
             directory=directory,

@@ -16,6 +16,7 @@ from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
 from s3_to_sftp.rules.rule_set import RuleSet, read_document
+from s3_to_sftp.rules.window import Window
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.telemetry import LambdaTelemetry
@@ -37,7 +38,9 @@ from s3_to_sftp.app import build_app
 from s3_to_sftp.settings import Settings
 settings = Settings.from_environment({environment!r})
 build_app(settings, telemetry=handler.telemetry, new_client=lambda *_args, **_options: None)
-print([name for name in sys.modules if name.startswith("s3_to_sftp.rules") or name == "zoneinfo"])
+of_limits = ("s3_to_sftp.sftp.pace", "s3_to_sftp.state.bandwidth")
+rules = [name for name in sys.modules if name.startswith("s3_to_sftp.rules") or name == "zoneinfo"]
+print([*rules, *(name for name in of_limits if name in sys.modules)])
 """
 
 
@@ -73,6 +76,56 @@ def test_function_loads_only_what_its_rules_need(tmp_path: Path, module: str) ->
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "s3_to_sftp.rules.execution" in run.stdout
     assert f"s3_to_sftp.rules.{module}" not in run.stdout
+
+
+RULES_LOAD = """
+import sys
+from s3_to_sftp import handler
+from s3_to_sftp.app import build_app
+from s3_to_sftp.settings import Settings
+sys.path.insert(0, {layer!r})
+settings = Settings.from_environment({environment!r})
+build_app(settings, telemetry=handler.telemetry, new_client=lambda *_args, **_options: None)
+names = ("partner_hours", "drops")
+print([name for name in names if f"s3_to_sftp.rules.{{name}}" in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    ("document", "loaded"),
+    [
+        (DOCUMENT, "[]"),
+        (
+            RulesDocument(partner=DeliveryRules(windows=[Window("Sat")]), sources={}),
+            "['partner_hours', 'drops']",
+        ),
+    ],
+)
+def test_code_of_windows_is_loaded_where_rules_have_some(
+    document: RulesDocument, loaded: str, tmp_path: Path
+) -> None:
+    folder = layer(tmp_path, document.as_text())
+    environment = {
+        **ENVIRONMENT,
+        "SSH_RULES": document.digest,
+        "QUEUE_URL": "q",
+        "DEAD_LETTER_QUEUE_URL": "d",
+    }
+    script = RULES_LOAD.format(environment=environment, layer=str(folder))
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == loaded
+
+
+def test_windows_need_a_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = RulesDocument(partner=DeliveryRules(windows=[Window("Sat")]), sources={})
+    monkeypatch.syspath_prepend(str(layer(tmp_path, document.as_text())))
+    with pytest.raises(ConfigurationError, match="windows, holidays and max_drops need a queue"):
+        app_with({"SSH_RULES": document.digest})
+
+
+def test_bandwidth_needs_a_ledger() -> None:
+    with pytest.raises(ConfigurationError, match="SSH_MAX_BYTES_PER_SECOND needs a ledger"):
+        app_with({"SSH_MAX_BYTES_PER_SECOND": "1000000", "LEDGER_TABLE": ""})
 
 
 def app_with(environment: dict[str, str]) -> Any:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from dataclasses import replace
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from s3_to_sftp.errors import LedgerError
+from s3_to_sftp.rules.window import Rate
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import Status
 from tests.support.killable_function import KillableEnvironment, Landed
@@ -31,11 +34,19 @@ _NAME = re.compile(r"inbox/PAY_(\d{4})(\.xml|\.csv|\.csv\.sha256|\.csv\.done)")
 
 
 class RulesModel(RuleBasedStateMachine):
-    """Objects, functions, a ledger, and a partner."""
+    """Objects, functions, a ledger, and a partner.
+
+    Attributes:
+        partner: Its rules.
+        rounds: So many healthy functions deliver everything.
+    """
+
+    partner = NUMBERED
+    rounds = 4
 
     def __init__(self) -> None:
         super().__init__()
-        self.env: KillableEnvironment = environment(NUMBERED, KEYS)
+        self.env: KillableEnvironment = environment(self.partner, KEYS)
         self.env.disk.on_landing = self.check
         self.refs = {key: self.env.ref(key) for key in KEYS}
         self.landed: dict[int, set[str]] = {}
@@ -119,7 +130,7 @@ class RulesModel(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Check that healthy functions deliver what nobody has to ask the partner about."""
-        for _ in range(4):
+        for _ in range(self.rounds):
             self.env.invoke(list(self.refs.values()))
         states = [self.state_of(ref) for ref in self.refs.values()]
         if "UNKNOWN" not in states:
@@ -129,13 +140,34 @@ class RulesModel(RuleBasedStateMachine):
             assert states.count("UNKNOWN") == 1, states
 
 
+class RatedModel(RulesModel):
+    """The same with a rate of drops."""
+
+    partner = replace(NUMBERED, max_drops=Rate(1, minutes=20))
+    rounds = 12
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drops: list[float] = []
+
+    def check(self, landed: Landed) -> None:
+        super().check(landed)
+        if not landed.path.endswith(".csv"):
+            return
+        self.drops.append(self.env.ledger.clock.now)
+        # A RENAME that hangs at the partner happens when it likes.
+        if len(self.drops) > 1 and not self.hanging:
+            assert self.drops[-1] - self.drops[-2] >= 1200, "the partner gets a file too early"
+
+
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def test_numbers_order_and_bytes_are_right_whatever_happens() -> None:
+@pytest.mark.parametrize("model", [RulesModel, RatedModel])
+def test_numbers_order_and_bytes_are_right_whatever_happens(model: type[RulesModel]) -> None:
     run_state_machine_as_test(
-        RulesModel,
+        model,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=12,

@@ -43,6 +43,7 @@ from s3_to_sftp.outcomes import (
     LeaseHeld,
     Superseded,
     TooYoung,
+    WindowClosed,
 )
 from s3_to_sftp.queue.disposition import Failure, MessageDisposition
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
@@ -432,6 +433,19 @@ def test_retry_time_is_paused_while_an_object_waits_for_a_lease(env: Disposition
         env, message_retried_for(RETRY_FOR - 50), LeaseHeld("another.", hint="", retry_after=77)
     )
     env.now += env.queue.delays[-1]
+    assert env.apply((A, RETRIED[0]), of=received)
+    assert env.queue.dead_lettered == []
+
+
+def test_long_weekend_outside_the_window_uses_up_neither_tries_nor_time(env: DispositionEnvironment) -> None:
+    received = message_retried_for(RETRY_FOR - 50)
+    opens = env.now + 84 * 3600
+    hop = env.message_disposition()._policy.cap
+    while env.now < opens:
+        closed = WindowClosed("closed.", hint="wait.", retry_after=opens - env.now)
+        received = apply_in_turn(env, received, closed)
+        env.now += min(env.queue.delays[-1], hop)
+    assert received.history.count == message_retried_for(RETRY_FOR - 50).history.count
     assert env.apply((A, RETRIED[0]), of=received)
     assert env.queue.dead_lettered == []
 

@@ -15,6 +15,7 @@ from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, LONGEST_WAIT, Hold, hold_att
 from s3_to_sftp.state.items import partition_key, version_key
 from s3_to_sftp.state.ledger import Checkpoint
 from s3_to_sftp.state.pause import DynamoPause, NoPause
+from s3_to_sftp.state.table import Table
 from tests.support.ledger_environment import (
     START,
     TABLE,
@@ -53,7 +54,7 @@ class PauseEnvironment:
         create_table(dynamodb)
         self.ledger = LedgerEnvironment(dynamodb)
         self.client = CountingClient(dynamodb)
-        self.pause = DynamoPause(self.client, TABLE, clock=self.ledger.clock, random=lambda: 0)
+        self.pause = DynamoPause(Table(self.client, TABLE), clock=self.ledger.clock, random=lambda: 0)
 
     def set(self, hold: Hold = HOLD, **attributes: Any) -> None:
         keys = {"pk": {"S": HOLD_PK}, "sk": {"S": HOLD_SK}}
@@ -122,7 +123,7 @@ def test_paused_objects_wait_until_the_end_and_are_told_why(env: PauseEnvironmen
 
 def test_jitter_is_added_and_never_brings_a_message_back_too_early(env: PauseEnvironment) -> None:
     env.set()
-    pause = DynamoPause(env.client, TABLE, clock=env.ledger.clock, random=lambda: 1)
+    pause = DynamoPause(Table(env.client, TABLE), clock=env.ledger.clock, random=lambda: 1)
     assert pause.held([A])[A].retry_after == pytest.approx(120)
 
 
