@@ -248,6 +248,7 @@ class ModelSession:
     max_write_bytes = BLOCK_BYTES
     server = "partner"
     directories: tuple[str, ...] = ()
+    pace = None
 
     def require_valid_name(self, path: str) -> None:
         """Every name is a file of its own."""
@@ -371,6 +372,7 @@ class ModelPartner(SftpClient):
         self._pool: Any = ModelPool(server, ModelSession(server, version, gate))
         self._clock = time.monotonic
         self._limits = {}
+        self._pace = None
 
     def supports_resume(self, temporary: str) -> bool:
         del temporary
