@@ -27,6 +27,7 @@ class MortalBucket:
     def __init__(self, env: KillableEnvironment, *, is_versioned: bool = True) -> None:
         self.client = _client()
         self.client.create_bucket(Bucket=BUCKET)
+        self._empty()
         self.is_versioned = is_versioned
         if is_versioned:
             self.client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
@@ -35,6 +36,12 @@ class MortalBucket:
         self.objects: dict[str, bytes] = {}
         self._env = env
         self._puts = 0
+
+    def _empty(self) -> None:
+        """Remove what an earlier environment of the same test has left."""
+        answer = self.client.list_object_versions(Bucket=BUCKET)
+        for each in (*answer.get("Versions", []), *answer.get("DeleteMarkers", [])):
+            self.client.delete_object(Bucket=BUCKET, Key=each["Key"], VersionId=each["VersionId"])
 
     def put(self, key: str, data: bytes, **about: Any) -> ObjectRef:
         """Put an object and announce it."""

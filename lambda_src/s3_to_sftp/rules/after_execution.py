@@ -107,7 +107,9 @@ class AfterExecution:
             self._do(record, planned, after)
         except VersionGoneError as gone:
             _log.warning("%s is no longer in S3 (%s): nothing is left to do with it", ref, gone)
-            record.end("gone", {"reason": f"It was no longer in S3, or another one had its key ({gone})."})
+            record.end_if_pending(
+                "gone", {"reason": f"It was no longer in S3, or another one had its key ({gone})."}
+            )
         except CopyUnfinishedError as unfinished:
             raise _unfinished(ref, planned, unfinished) from None
         except DeliveryError:
@@ -168,6 +170,10 @@ class _Record:
         """Record that nothing is left to do."""
         self.move_on(state, about or {}, removed=() if about and "reason" in about else ("reason",))
 
+    def end_if_pending(self, state: str, about: Mapping[str, Any]) -> None:
+        """The same, unless another function has begun: what is missing then may have been moved by it."""
+        self.move_on(state, about, expected="pending")
+
     def note(self, about: Mapping[str, Any]) -> None:
         """Record what people, or the next attempt, want to know. Never raises."""
         try:
@@ -175,17 +181,26 @@ class _Record:
         except DeliveryError as trouble:
             _log.warning("not recorded for %s: %s", self.ref, trouble)
 
-    def move_on(self, state: str, about: Mapping[str, Any], *, removed: tuple[str, ...] = ()) -> bool:
+    def move_on(
+        self,
+        state: str,
+        about: Mapping[str, Any],
+        *,
+        removed: tuple[str, ...] = (),
+        expected: str | tuple[str, ...] = ACTION_LEFT,
+    ) -> bool:
         """Record the next state; return whether no other function has done so before."""
         put: Put = {("after", name): value for name, value in about.items()}
         put |= {("after", "state"): state, ("after", "at"): round(self._now(), 3)}
-        return self._write(put, removed=(*removed, "hint", "upload_id"))
+        return self._write(put, removed=(*removed, "hint", "upload_id"), expected=expected)
 
-    def _write(self, put: Put, *, removed: tuple[str, ...] = ()) -> bool:
+    def _write(
+        self, put: Put, *, removed: tuple[str, ...] = (), expected: str | tuple[str, ...] = ACTION_LEFT
+    ) -> bool:
         change = Change(
             pk=partition_key(self.ref),
             sk=version_key(self.ref),
-            expected={"state": "DELIVERED", "attempts": self._attempts, ("after", "state"): ACTION_LEFT},
+            expected={"state": "DELIVERED", "attempts": self._attempts, ("after", "state"): expected},
             put=put,
             remove=[("after", name) for name in removed],
         )

@@ -9,11 +9,13 @@ from typing import Any, ClassVar
 import pytest
 
 from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery_plan import PlannedAction
 from s3_to_sftp.errors import AfterDeliveryFailed, Disposition, MovedAfterDelivery, RuleRefused
 from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import AlreadyDelivered, CircuitOpen
 from s3_to_sftp.rules.after_actions import AfterActions
 from s3_to_sftp.rules.after_delivery import AfterDelivery
+from s3_to_sftp.rules.after_execution import AfterExecution
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.filter import Filter
@@ -84,6 +86,12 @@ def assert_done(env: Environment, ref: ObjectRef, data: bytes) -> None:
     if env.rules.after_delivery is MOVE:
         assert env.bucket.body(f"delivered/{ref.key}") == data
         assert env.bucket.tags(f"delivered/{ref.key}") == {"kept": "1"}
+
+
+def assert_moved_once(env: Environment, ref: ObjectRef) -> None:
+    after = env.after(ref)
+    assert after["state"] == "done"
+    assert env.bucket.versions("delivered/a") == [after["version_id"]]
 
 
 class TestActions:
@@ -258,29 +266,46 @@ class TestCrashes:
         step = 0
         while True:
             step += 1
-            with mock_aws():
-                env = environment(after, is_versioned=is_versioned)
-                ref = env.bucket.put("a", b"data", Tagging="kept=1")
-                ref = dataclasses.replace(ref, size=None) if is_large else ref
-                if not env.invoke([ref], dies_at=step).is_dead:
-                    break
-                env.settle([ref])
-                assert_done(env, ref, b"data")
+            env = environment(after, is_versioned=is_versioned)
+            ref = env.bucket.put("a", b"data", Tagging="kept=1")
+            ref = dataclasses.replace(ref, size=None) if is_large else ref
+            if not env.invoke([ref], dies_at=step).is_dead:
+                break
+            env.settle([ref])
+            assert_done(env, ref, b"data")
         assert step > 20
 
     def test_metadata_in_names_does_not_prevent_the_completion(self) -> None:
         step = 0
         while True:
             step += 1
-            with mock_aws():
-                env = environment(DELETE, name="{metadata[to]}_{name}")
-                ref = env.bucket.put("a", b"data", Metadata={"to": "x"})
-                if not env.invoke([ref], dies_at=step).is_dead:
-                    break
-                env.settle([ref])
-                assert env.given == ["inbox/x_a"]
-                assert env.after(ref)["state"] == "done"
-                assert env.bucket.versions("a") == []
+            env = environment(DELETE, name="{metadata[to]}_{name}")
+            ref = env.bucket.put("a", b"data", Metadata={"to": "x"})
+            if not env.invoke([ref], dies_at=step).is_dead:
+                break
+            env.settle([ref])
+            assert env.given == ["inbox/x_a"]
+            assert env.after(ref)["state"] == "done"
+            assert env.bucket.versions("a") == []
+
+    def test_function_that_comes_late_does_not_call_a_moved_object_gone(self) -> None:
+        planned = PlannedAction(action="move", bucket=BUCKET, key="delivered/a")
+        step, late = 0, 0
+        while True:
+            step += 1
+            env = environment(MOVE)
+            ref = env.bucket.put("a", b"data")
+            if not env.invoke([ref], dies_at=step).is_dead:
+                break
+            if env.bucket.versions("a"):
+                continue
+            late += env.after(ref)["state"] == "copied"
+            table = env.ledger.memory
+            AfterExecution(env.bucket.client, table).run(ref, planned, attempts=1, after=None)
+            assert env.after(ref)["state"] in {"copied", "done"}
+            env.settle([ref])
+            assert_moved_once(env, ref)
+        assert late > 0
 
     def test_numbers_companions_and_action_survive_together(self) -> None:
         together: dict[str, Any] = {
@@ -292,19 +317,16 @@ class TestCrashes:
         step = -2
         while True:
             step += 3
-            with mock_aws():
-                env = environment(MOVE, **together)
-                refs = [env.bucket.put(key, key.encode()) for key in ("a", "b")]
-                if not env.invoke(refs, dies_at=step).is_dead:
-                    break
-                env.settle(refs)
-                assert sorted(env.given) == [
-                    f"inbox/PAY_000{number}{end}"
-                    for number in (1, 2)
-                    for end in (".csv", ".csv.done", ".xml")
-                ]
-                assert {env.after(ref)["state"] for ref in refs} == {"done"}
-                assert env.bucket.keys() == ["delivered/a", "delivered/b"]
+            env = environment(MOVE, **together)
+            refs = [env.bucket.put(key, key.encode()) for key in ("a", "b")]
+            if not env.invoke(refs, dies_at=step).is_dead:
+                break
+            env.settle(refs)
+            assert sorted(env.given) == [
+                f"inbox/PAY_000{number}{end}" for number in (1, 2) for end in (".csv", ".csv.done", ".xml")
+            ]
+            assert {env.after(ref)["state"] for ref in refs} == {"done"}
+            assert env.bucket.keys() == ["delivered/a", "delivered/b"]
         assert step > 100
 
 
