@@ -47,6 +47,7 @@ class RunningServer:
         private_key: OpenSSH text of a client key that is authorised.
         host_keys: Public host keys, each `type base64`.
         read_log: Text of what the server logged so far.
+        authorized_keys: File of sshd with the keys of clients; elsewhere there is none.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class RunningServer:
     private_key: str = field(repr=False)
     host_keys: tuple[str, ...]
     read_log: Callable[[], str] = field(repr=False)
+    authorized_keys: Path = Path()
 
     @property
     def host_key(self) -> str:
@@ -138,6 +140,7 @@ def start_sshd(
                 private_key=client_key.export_private_key().decode(),
                 host_keys=_public_lines(host_keys),
                 read_log=functools.partial(read, log),
+                authorized_keys=state / "authorized_keys",
             )
 
 

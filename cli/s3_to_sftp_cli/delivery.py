@@ -50,6 +50,7 @@ class DeployedDelivery:
         secret_arn: None: the login is in the function's environment.
         sources: What it watches, as far as its configuration tells.
         ciphers: The only ones that it offers, preferred first; empty: the default ones.
+        algorithms: A policy, or the weak algorithms that it offers as well; empty: the default ones.
         log_group: Of the function.
         configured_by: What has set the function's variables: `construct`, `partner.toml` or `template`;
             empty: a person.
@@ -68,6 +69,7 @@ class DeployedDelivery:
     secret_arn: str | None = None
     sources: tuple[WatchedSource, ...] = ()
     ciphers: tuple[str, ...] = ()
+    algorithms: str = ""
     log_group: str = ""
     configured_by: str = ""
     configuration: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -149,6 +151,7 @@ def from_configuration(configuration: Mapping[str, Any]) -> DeployedDelivery:
         secret_arn=variables.get("SSH_SECRET_ARN", "").strip() or None,
         sources=_sources(variables.get("SSH_SOURCES", "")),
         ciphers=tuple(name.strip() for name in variables.get("SSH_CIPHERS", "").split(",") if name.strip()),
+        algorithms=variables.get("SSH_ALGORITHMS", ""),
         log_group=(configuration.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}",
         configured_by=variables.get("CONFIGURED_BY", "").strip(),
         configuration=shown,

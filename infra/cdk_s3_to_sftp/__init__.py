@@ -4,6 +4,7 @@ from cdk_s3_to_sftp.function_package import function_package
 
 with function_package():
     from cdk_s3_to_sftp.alarm_thresholds import Alarms
+    from cdk_s3_to_sftp.algorithms import Algorithms
     from cdk_s3_to_sftp.arguments import InvalidArgument
     from cdk_s3_to_sftp.bundling import Bundling
     from cdk_s3_to_sftp.metrics import DeliveryMetrics
@@ -24,6 +25,7 @@ with function_package():
 
 __all__ = [
     "Alarms",
+    "Algorithms",
     "Bundling",
     "Case",
     "Companion",

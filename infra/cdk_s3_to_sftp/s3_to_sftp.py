@@ -18,6 +18,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp.alarm_thresholds import Alarms
+from cdk_s3_to_sftp.algorithm_warnings import warn_of_algorithms
 from cdk_s3_to_sftp.annotations import validate_with
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.bundling import RUNTIME, Bundling
@@ -338,6 +339,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         self._rules = {}
         if server.rules:
             warn_of_rules(self, server.rules)
+        warn_of_algorithms(self, server)
         for source in sources:
             self._add(source)
         if outputs:

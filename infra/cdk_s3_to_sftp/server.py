@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import aws_cdk as cdk
 
+from cdk_s3_to_sftp.algorithms import Algorithms, check_algorithms, check_host_keys_allowed
 from cdk_s3_to_sftp.argument_types import check_fields
 from cdk_s3_to_sftp.arguments import (
     InvalidArgument,
@@ -21,19 +22,10 @@ from cdk_s3_to_sftp.arguments import (
 from cdk_s3_to_sftp.defaults import PORT, REPLY_TIMEOUT
 from cdk_s3_to_sftp.host_keys import checked_keys, is_private
 from cdk_s3_to_sftp.rule_values import check_rules
+from s3_to_sftp.algorithm_rule import KNOWN_CIPHERS
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 
-CIPHERS = (
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "aes128-ctr",
-    "aes192-ctr",
-    "aes256-ctr",
-    "aes128-cbc",
-    "aes192-cbc",
-    "aes256-cbc",
-    "3des-cbc",
-)
+CIPHERS = KNOWN_CIPHERS
 """The ciphers that the function supports. By default it offers those with GCM and CTR."""
 
 
@@ -71,6 +63,8 @@ class SftpServer:
         ciphers: Allowed ciphers by their SSH names, the preferred one first. By default those of `CIPHERS`
             with GCM, which is the fastest by far, and CTR. For partners that prescribe ciphers, or support
             only CBC.
+        algorithms: Old algorithms that the server needs, or a policy that restricts all of them; see
+            `Algorithms`. By default the modern ones are offered.
         connect_timeout: How long to wait for a connection, 1 to 300 seconds. By default 15 seconds.
         reply_timeout: How long to wait for a reply, 10 to 600 seconds. Servers backed by an object store are
             slow at the end of a large file. By default 120 seconds.
@@ -89,6 +83,7 @@ class SftpServer:
     directory: str | None = None
     host_keys: Sequence[str] = ()
     ciphers: Sequence[str] = ()
+    algorithms: Algorithms | None = None
     connect_timeout: cdk.Duration | None = None
     reply_timeout: cdk.Duration | None = None
     unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD
@@ -101,6 +96,7 @@ class SftpServer:
         check_range("port", self.port, 1, 65535)
         check_directory(self.directory, otherwise="the login directory")
         _check_ciphers(self.ciphers)
+        check_algorithms(self.algorithms, self.ciphers)
         check_rules(self.rules)
         if self.connect_timeout:
             check_duration("connect_timeout", self.connect_timeout, 1, 300, "seconds")
@@ -109,6 +105,7 @@ class SftpServer:
         object.__setattr__(self, "ciphers", tuple(self.ciphers))
         object.__setattr__(self, "host_keys", checked_keys(self.host_keys))
         self._check_keys_given()
+        check_host_keys_allowed(self.algorithms, self.host_keys)
 
     def check_replies_within(self, timeout: cdk.Duration) -> None:
         """Refuse a function timeout that is too short to wait for one reply of the server.
@@ -134,6 +131,7 @@ class SftpServer:
         given = {
             "SSH_DIR": self.directory,
             "SSH_CIPHERS": ",".join(self.ciphers),
+            "SSH_ALGORITHMS": self.algorithms.as_text() if self.algorithms else None,
             "SSH_CONNECT_TIMEOUT": whole_seconds(self.connect_timeout) if self.connect_timeout else None,
             "SSH_REPLY_TIMEOUT": whole_seconds(self.reply_timeout) if self.reply_timeout else None,
             "UNKNOWN_OUTCOME": str(outcome) if outcome != UnknownOutcome.HOLD else None,
