@@ -16,6 +16,7 @@ with function_package():
     from cdk_s3_to_sftp.sources import Source, Trigger
     from cdk_s3_to_sftp.stack import S3ToSftpStack
     from s3_to_sftp.delivery_plan import IfExists
+    from s3_to_sftp.measured_server import MeasuredServer
     from s3_to_sftp.rules import profiles
     from s3_to_sftp.rules.companion import Companion
     from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
@@ -36,6 +37,7 @@ __all__ = [
     "IfExists",
     "InvalidArgument",
     "InvalidRule",
+    "MeasuredServer",
     "Monitoring",
     "Period",
     "Reset",

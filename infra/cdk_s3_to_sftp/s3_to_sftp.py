@@ -36,6 +36,7 @@ from cdk_s3_to_sftp.external_policies import ExternalPolicies
 from cdk_s3_to_sftp.function import FIFTEEN_MINUTES, deliver_from_queue, make_function
 from cdk_s3_to_sftp.function_settings import FunctionResources, FunctionSettings
 from cdk_s3_to_sftp.ledger import check_ledger, make_ledger
+from cdk_s3_to_sftp.measured_checks import refuse_at_synth_what_contradicts
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Monitoring
 from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
@@ -347,6 +348,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         tag_with_partner(self, server.host)
         validate_with(self, self._errors)
         validate_with(self, self._queue_policies.errors)
+        refuse_at_synth_what_contradicts(self, settings, lambda: self._sources)
         warn_at_synth_of_network(self, settings, self.security_groups)
 
     @property

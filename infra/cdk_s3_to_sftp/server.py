@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import aws_cdk as cdk
 
@@ -21,8 +22,10 @@ from cdk_s3_to_sftp.arguments import (
 )
 from cdk_s3_to_sftp.defaults import PORT, REPLY_TIMEOUT
 from cdk_s3_to_sftp.host_keys import checked_keys, is_private
+from cdk_s3_to_sftp.measured_file import read_measured
 from cdk_s3_to_sftp.rule_values import check_rules
 from s3_to_sftp.algorithm_rule import KNOWN_CIPHERS
+from s3_to_sftp.measured_server import MeasuredServer
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 
 CIPHERS = KNOWN_CIPHERS
@@ -72,6 +75,9 @@ class SftpServer:
             lost, and the server shows neither name. By default an operator decides (HOLD).
         rules: The partner's rules about names, their order, and files beside the data. By default an object's
             key is its name.
+        profile: What this server showed: a path of the file of `s3-to-sftp doctor --save`, or its content as
+            `MeasuredServer`. Synth then refuses rules that contradict it. The ready-made rules of `profiles`
+            are something else: they belong into `rules`. By default nothing is known of the server.
 
     Raises:
         InvalidArgument: A value is invalid; the message says why and what to write instead.
@@ -88,6 +94,7 @@ class SftpServer:
     reply_timeout: cdk.Duration | None = None
     unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD
     rules: DeliveryRules | None = None
+    profile: str | Path | MeasuredServer | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -106,6 +113,12 @@ class SftpServer:
         object.__setattr__(self, "host_keys", checked_keys(self.host_keys))
         self._check_keys_given()
         check_host_keys_allowed(self.algorithms, self.host_keys)
+        object.__setattr__(self, "profile", read_measured(self.profile))
+
+    @property
+    def measured(self) -> MeasuredServer | None:
+        """What the server showed; None: not known."""
+        return self.profile if isinstance(self.profile, MeasuredServer) else None
 
     def check_replies_within(self, timeout: cdk.Duration) -> None:
         """Refuse a function timeout that is too short to wait for one reply of the server.
@@ -147,6 +160,7 @@ class SftpServer:
         check_no_private_key("host", self.host)
         check_no_private_key("directory", self.directory)
         check_no_private_key("ciphers", *self.ciphers)
+        check_no_private_key("profile", *([self.profile] if isinstance(self.profile, str) else ()))
         if any(isinstance(key, str) and is_private(key) for key in self.host_keys):
             raise InvalidArgument(
                 "host_keys",
