@@ -99,8 +99,14 @@ class Measurement:
         session, name, missing = self._session, self._name("a"), self._name("none")
         self._asker.put(name)
         self._asker.ask_open("create_existing", session.create_exclusively(name), name)
+        self._asker.ask_open("list_file", session.open_directory(name), name)
         self._asker.ask_open("open_missing", session.open_reading(missing), missing)
-        self._asker.ask_open("open_reading", session.open_reading(name), name)
+        self._asker.ask_open("open_missing_for_writing", session.open_existing(missing), missing)
+        self._asker.remove(missing)  # there are servers that make it
+        self._answers["open_reading"], reading = self._asker.asked(session.open_reading(name))
+        if reading is not None:
+            self._asker.ask("read", session.read(reading, 0, 1, path=name))
+            self._asker.close(reading, name)
         self._asker.ask("stat", session.stat(name))
         self._asker.ask("stat_missing", session.stat(missing))
         if FSYNC in session.extensions:
@@ -115,6 +121,8 @@ class Measurement:
         mode = _MODE if before is None or _bits(before) != _MODE else _OTHER_MODE
         self._asker.ask("set_mode", self._session.set_attributes(name, mode=mode, mtime=None))
         self._asker.ask("set_time", self._session.set_attributes(name, mode=None, mtime=_TIME))
+        missing = self._name("none")
+        self._asker.ask("set_mode_missing", self._session.set_attributes(missing, mode=mode, mtime=None))
         after = self._asker.shown(name)
         if after is None:
             return None, None
@@ -141,6 +149,7 @@ class Measurement:
 
     def _measure_directories(self) -> None:
         session, one, directory = self._session, self._name("a"), f"{self._base}-d"
+        self._asker.ask_open("list_missing", session.open_directory(self._name("none")), directory)
         self._asker.ask("make_directory", session.make_directory(directory))
         if self._answers["make_directory"] != OK:
             return
@@ -211,9 +220,9 @@ class Measurement:
         _, reading = self._asker.asked(session.open_reading(name))
         if reading is None:
             return None
-        _, content = self._asker.asked(session.read(reading, 0, 3, path=name))
+        code, content = self._asker.asked(session.read(reading, 0, 3, path=name))
         self._asker.close(reading, name)
-        return bool(content == b"ab")
+        return bool(content == b"ab") if code == OK else None
 
     def _limits(self) -> tuple[int, int, int, int] | None:
         return self._session.wait_for(self._session.limits()) if self._session.states_limits else None
