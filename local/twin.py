@@ -7,8 +7,9 @@ what was not measured: speed, limits of connections, files that are taken away, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,21 @@ _LOGIN_KEY = "ssh-ed25519"
 """Of the key that the local login has: the server must take it, whatever it takes of others."""
 
 
-def start_twin(root: Path, measured: MeasuredServer) -> AbstractContextManager[RunningServer]:
+@contextmanager
+def start_twin(root: Path, measured: MeasuredServer) -> Iterator[RunningServer]:
     """Runs the server until the block ends.
 
     Args:
         root: The only folder that clients see; it is their `/`.
         measured: What it does.
     """
-    return start_asyncssh_server(
+    with start_asyncssh_server(
         root,
         host_key_types=_host_key_types(measured),
         session=lambda: TwinSession(measured, root),
         options=_options(measured),
-    )
+    ) as server:
+        yield replace(server, kind=f"the twin of {measured.server}")
 
 
 def _options(measured: MeasuredServer) -> dict[str, Any]:
