@@ -13,7 +13,7 @@ from cdk_s3_to_sftp.arguments import is_token
 from cdk_s3_to_sftp.function_settings import FunctionSettings, connections_per_function
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source
-from s3_to_sftp.algorithm_rule import AlgorithmRule, Kind
+from s3_to_sftp.algorithm_rule import WEAK, AlgorithmRule, Kind
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.measured_server import LONGEST_NAME, OK, MeasuredServer
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
@@ -151,9 +151,13 @@ def _of_algorithms(server: SftpServer, measured: MeasuredServer) -> Iterator[str
         if not theirs or not ours or not set(ours).isdisjoint(theirs):
             continue
         name = "ciphers" if kind is Kind.CIPHER and server.ciphers else "algorithms"
+        old = [each for each in theirs if each in WEAK and WEAK[each].kind is kind]
+        instead = (
+            f"allow what it has (Algorithms(allow={old}))" if old and not rule.policy else f"change {name}"
+        )
         yield (
             f"{name} offers only {', '.join(ours)} for {kind}, but {_showed(measured)} that it has only "
-            f"{', '.join(theirs)}: ask the partner to enable one of ours, or change {name}."
+            f"{', '.join(theirs)}: ask the partner to enable one of ours, or {instead}."
         )
 
 

@@ -174,7 +174,7 @@ def test_ciphers_that_the_server_does_not_have_are_refused() -> None:
 
 def test_old_server_needs_its_algorithms_allowed() -> None:
     old = measured(algorithms={**OPENSSH.algorithms, "key exchange": ("diffie-hellman-group14-sha1",)})
-    assert "for key exchange, but " in errors(old)
+    assert "allow what it has (Algorithms(allow=['diffie-hellman-group14-sha1']))." in errors(old)
     assert errors(old, algorithms=Algorithms(allow=["diffie-hellman-group14-sha1"])) == ""
 
 

@@ -138,3 +138,18 @@ def test_nothing_is_measured_unless_it_is_asked_for(tmp_path: Path) -> None:
     with start_asyncssh_server(tmp_path) as server:
         report = examine(address_of(server), login_of(server), directory="/", write=True)
     assert "measured" not in report.profile
+
+
+class HangsUp(asyncssh.SFTPServer):
+    """Ends the connection over what it does not know."""
+
+    def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs, *, follow_symlinks: bool = True) -> None:
+        self.channel.get_connection().abort()
+
+
+def test_server_that_hangs_up_fails_the_check_and_is_not_saved(tmp_path: Path) -> None:
+    with start_asyncssh_server(tmp_path, sftp_factory=HangsUp) as server:
+        report = examine(address_of(server), login_of(server), directory="/", measure=True)
+    check = report.checks[-1]
+    assert (check.name, check.outcome, check.error) == ("measure", Outcome.FAILED, "ConnectionLost")
+    assert "measured" not in report.profile
