@@ -42,8 +42,8 @@ node_modules/.ready: package.json package-lock.json .venv/.ready
 	@npm ci --no-fund --no-audit --loglevel=error
 	@touch $@
 
-demo: setup  ## deploy into a local AWS, put files, verify what arrives; exit 0 if every byte is equal
-	@$(BIN)/python -m local demo
+demo: setup  ## deploy into a local AWS, put files, verify what arrives; exit 0 if every byte is equal (PARTNER=partner.json)
+	@$(BIN)/python -m local demo $(if $(PARTNER),--partner "$(PARTNER)")
 
 local: setup  ## the same, left running until Ctrl-C
 	@$(BIN)/python -m local run

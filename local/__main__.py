@@ -13,6 +13,7 @@ from local.deployment import missing_tool
 from local.harness import Harness, set_up
 from local.processes import CannotRun, end_on_signals
 from local.progress import Progress
+from s3_to_sftp.measured_server import MeasuredServer
 
 
 def main() -> int:
@@ -21,14 +22,21 @@ def main() -> int:
     parser.add_argument(
         "what", choices=["demo", "run"], help="demo ends after the table, run waits for Ctrl-C"
     )
-    what = parser.parse_args().what
+    parser.add_argument(
+        "--partner",
+        type=Path,
+        metavar="FILE",
+        help="what a server showed (s3-to-sftp doctor --save FILE): the SFTP server does the same",
+    )
+    arguments = parser.parse_args()
+    what = arguments.what
     lacking = missing_tool()
     if lacking:
         return _give_up(lacking)
     end_on_signals()
     progress = Progress()
     try:
-        with set_up(progress) as harness:
+        with set_up(progress, partner=_measured(arguments.partner)) as harness:
             good = demonstrate(harness, progress)
             if what == "run" and good:
                 _stay(harness)
@@ -39,6 +47,20 @@ def main() -> int:
         return _give_up(str(error))
     progress.say("everything is stopped and cleaned up" if good else "FAILED: see above")
     return 0 if good else 1
+
+
+def _measured(file: Path | None) -> MeasuredServer | None:
+    """Returns what a server showed; None: no file is given.
+
+    Raises:
+        CannotRun: It is no such file.
+    """
+    if file is None:
+        return None
+    try:
+        return MeasuredServer.from_text(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CannotRun(f"{file} is not what `s3-to-sftp doctor --save` writes: {error}") from None
 
 
 def _stay(harness: Harness) -> None:

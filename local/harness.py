@@ -22,6 +22,8 @@ from local.deployment import (
 )
 from local.progress import Progress
 from local.sftp_server import RunningServer, start_server
+from local.twin import start_twin
+from s3_to_sftp.measured_server import MeasuredServer
 
 _INBOX = "inbox"
 
@@ -54,15 +56,20 @@ class Harness:
 
 
 @contextmanager
-def set_up(progress: Progress) -> Iterator[Harness]:
-    """Starts everything, and stops it when the block ends; nothing is shared with another copy."""
+def set_up(progress: Progress, *, partner: MeasuredServer | None = None) -> Iterator[Harness]:
+    """Starts everything, and stops it when the block ends; nothing is shared with another copy.
+
+    Args:
+        progress: Told of each step.
+        partner: What a server showed: the SFTP server then does the same.
+    """
     with tempfile.TemporaryDirectory(prefix="s3-to-sftp-") as folder:
         scratch = Path(folder)
         inbox = scratch / "sftp"
         inbox.mkdir()
         with progress.step("preparing the local AWS (downloads MiniStack the first time)"):
             prepare_emulator()
-        with start_server(inbox) as server:
+        with start_twin(inbox, partner) if partner else start_server(inbox) as server:
             progress.say(f"{server.kind} listens on {server.host}:{server.port}")
             with start_cloud(scratch / "cloud") as cloud, aws_proxy(cloud.endpoint) as endpoint:
                 progress.say(f"MiniStack listens on {cloud.endpoint}, behind {endpoint}")

@@ -47,6 +47,7 @@ class RunningServer:
         private_key: OpenSSH text of a client key that is authorised.
         host_keys: Public host keys, each `type base64`.
         read_log: Text of what the server logged so far.
+        authorized_keys: File of sshd with the keys of clients; elsewhere there is none.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class RunningServer:
     private_key: str = field(repr=False)
     host_keys: tuple[str, ...]
     read_log: Callable[[], str] = field(repr=False)
+    authorized_keys: Path = Path()
 
     @property
     def host_key(self) -> str:
@@ -138,6 +140,7 @@ def start_sshd(
                 private_key=client_key.export_private_key().decode(),
                 host_keys=_public_lines(host_keys),
                 read_log=functools.partial(read, log),
+                authorized_keys=state / "authorized_keys",
             )
 
 
@@ -152,6 +155,7 @@ def start_asyncssh_server(
     host_key_types: Sequence[str] = ("ssh-ed25519",),
     host_keys: Sequence[asyncssh.SSHKey] | None = None,
     sftp_factory: SftpFactory = asyncssh.SFTPServer,
+    session: Callable[[], asyncssh.SSHServerSession[bytes]] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Iterator[RunningServer]:
     """Runs an asyncssh server in a thread of this process until the block ends.
@@ -165,6 +169,7 @@ def start_asyncssh_server(
         host_key_types: Kinds of host key to make, in asyncssh's names.
         host_keys: Private host keys, for a server that comes back; by default new ones.
         sftp_factory: Makes the SFTP side of a session: hand in a subclass to cause a fault.
+        session: Makes sessions that speak SFTP themselves, in place of `sftp_factory`.
         options: More keyword arguments for `asyncssh.listen`, such as `kex_algs` or `login_timeout`.
     """
     client_key = asyncssh.generate_private_key("ssh-ed25519")
@@ -175,7 +180,9 @@ def start_asyncssh_server(
         password=password,
         methods=tuple(methods),
         authorized=client_key.export_public_key().decode(),
+        session=session,
     )
+    files = {"encoding": None} if session else {"sftp_factory": _in_folder(sftp_factory, root)}
 
     async def listen() -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
@@ -183,7 +190,7 @@ def start_asyncssh_server(
             port=port or free_port(),
             server_factory=functools.partial(_Reception, door),
             server_host_keys=host_keys,
-            sftp_factory=lambda chan: sftp_factory(chan, chroot=os.fsencode(root.resolve())),
+            **files,
             **(options or {}),
         )
 
@@ -204,6 +211,12 @@ def start_asyncssh_server(
             )
         finally:
             run(_close(acceptor, door))
+
+
+def _in_folder(
+    sftp_factory: SftpFactory, root: Path
+) -> Callable[[asyncssh.SSHServerChannel[bytes]], asyncssh.SFTPServer]:
+    return lambda chan: sftp_factory(chan, chroot=os.fsencode(root.resolve()))
 
 
 def _public_lines(keys: Sequence[asyncssh.SSHKey]) -> tuple[str, ...]:
@@ -266,6 +279,7 @@ class _Door:
     password: str
     methods: tuple[AuthMethod, ...]
     authorized: str
+    session: Callable[[], asyncssh.SSHServerSession[bytes]] | None = None
     log: list[str] = field(default_factory=list)
     inside: set[asyncssh.SSHServerConnection] = field(default_factory=set)
 
@@ -292,6 +306,9 @@ class _Reception(asyncssh.SSHServer):
         if "publickey" in self._door.methods and username == self._door.username:
             self._conn.set_authorized_keys(asyncssh.import_authorized_keys(self._door.authorized))
         return True
+
+    def session_requested(self) -> asyncssh.SSHServerSession[bytes] | Literal[False]:
+        return self._door.session() if self._door.session else False
 
     def auth_completed(self) -> None:
         self._note(f"{self._conn.get_extra_info('username')} logged in")

@@ -51,6 +51,7 @@ class DeployedDelivery:
         sources: What it watches, as far as its configuration tells.
         rules: Identifies the rules of the partner; empty: there are none.
         ciphers: The only ones that it offers, preferred first; empty: the default ones.
+        algorithms: A policy, or the weak algorithms that it offers as well; empty: the default ones.
         log_group: Of the function.
         configured_by: What has set the function's variables: `construct`, `partner.toml` or `template`;
             empty: a person.
@@ -70,6 +71,7 @@ class DeployedDelivery:
     sources: tuple[WatchedSource, ...] = ()
     rules: str = ""
     ciphers: tuple[str, ...] = ()
+    algorithms: str = ""
     log_group: str = ""
     configured_by: str = ""
     configuration: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -152,6 +154,7 @@ def from_configuration(configuration: Mapping[str, Any]) -> DeployedDelivery:
         sources=_sources(variables.get("SSH_SOURCES", "")),
         rules=variables.get("SSH_RULES", "").strip(),
         ciphers=tuple(name.strip() for name in variables.get("SSH_CIPHERS", "").split(",") if name.strip()),
+        algorithms=variables.get("SSH_ALGORITHMS", ""),
         log_group=(configuration.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}",
         configured_by=variables.get("CONFIGURED_BY", "").strip(),
         configuration=shown,

@@ -4,6 +4,7 @@ from cdk_s3_to_sftp.function_package import function_package
 
 with function_package():
     from cdk_s3_to_sftp.alarm_thresholds import Alarms
+    from cdk_s3_to_sftp.algorithms import Algorithms
     from cdk_s3_to_sftp.arguments import InvalidArgument
     from cdk_s3_to_sftp.bundling import Bundling
     from cdk_s3_to_sftp.metrics import DeliveryMetrics
@@ -15,6 +16,7 @@ with function_package():
     from cdk_s3_to_sftp.sources import Source, Trigger
     from cdk_s3_to_sftp.stack import S3ToSftpStack
     from s3_to_sftp.delivery_plan import IfExists
+    from s3_to_sftp.measured_server import MeasuredServer
     from s3_to_sftp.rules import profiles
     from s3_to_sftp.rules.after_delivery import AfterDelivery
     from s3_to_sftp.rules.companion import Companion
@@ -30,6 +32,7 @@ with function_package():
 __all__ = [
     "AfterDelivery",
     "Alarms",
+    "Algorithms",
     "Bundling",
     "Case",
     "Companion",
@@ -43,6 +46,7 @@ __all__ = [
     "IfExists",
     "InvalidArgument",
     "InvalidRule",
+    "MeasuredServer",
     "Monitoring",
     "OpenPgp",
     "Period",

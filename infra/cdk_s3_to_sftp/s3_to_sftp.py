@@ -18,6 +18,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp.alarm_thresholds import Alarms
+from cdk_s3_to_sftp.algorithm_warnings import warn_of_algorithms
 from cdk_s3_to_sftp.annotations import validate_with
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.bundling import RUNTIME, Bundling
@@ -35,6 +36,7 @@ from cdk_s3_to_sftp.external_policies import ExternalPolicies
 from cdk_s3_to_sftp.function import FIFTEEN_MINUTES, deliver_from_queue, make_function
 from cdk_s3_to_sftp.function_settings import FunctionResources, FunctionSettings
 from cdk_s3_to_sftp.ledger import check_ledger, make_ledger
+from cdk_s3_to_sftp.measured_checks import refuse_at_synth_what_contradicts
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Monitoring
 from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
@@ -343,6 +345,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         self._signing_secrets = {}
         if server.rules:
             warn_of_rules(self, server.rules)
+        warn_of_algorithms(self, server)
         for source in sources:
             self._add(source)
         if outputs:
@@ -350,6 +353,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         tag_with_partner(self, server.host)
         validate_with(self, self._errors)
         validate_with(self, self._queue_policies.errors)
+        refuse_at_synth_what_contradicts(self, settings, lambda: self._sources)
         warn_at_synth_of_network(self, settings, self.security_groups)
 
     @property

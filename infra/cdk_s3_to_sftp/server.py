@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import aws_cdk as cdk
 
+from cdk_s3_to_sftp.algorithms import Algorithms, check_algorithms, check_host_keys_allowed
 from cdk_s3_to_sftp.argument_types import check_fields
 from cdk_s3_to_sftp.arguments import (
     InvalidArgument,
@@ -21,20 +23,13 @@ from cdk_s3_to_sftp.arguments import (
 )
 from cdk_s3_to_sftp.defaults import PORT, REPLY_TIMEOUT
 from cdk_s3_to_sftp.host_keys import checked_keys, is_private
+from cdk_s3_to_sftp.measured_file import read_measured
 from cdk_s3_to_sftp.rule_values import check_rules
+from s3_to_sftp.algorithm_rule import KNOWN_CIPHERS
+from s3_to_sftp.measured_server import MeasuredServer
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 
-CIPHERS = (
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "aes128-ctr",
-    "aes192-ctr",
-    "aes256-ctr",
-    "aes128-cbc",
-    "aes192-cbc",
-    "aes256-cbc",
-    "3des-cbc",
-)
+CIPHERS = KNOWN_CIPHERS
 """The ciphers that the function supports. By default it offers those with GCM and CTR."""
 
 
@@ -75,6 +70,8 @@ class SftpServer:
         ciphers: Allowed ciphers by their SSH names, the preferred one first. By default those of `CIPHERS`
             with GCM, which is the fastest by far, and CTR. For partners that prescribe ciphers, or support
             only CBC.
+        algorithms: Old algorithms that the server needs, or a policy that restricts all of them; see
+            `Algorithms`. By default the modern ones are offered.
         connect_timeout: How long to wait for a connection, 1 to 300 seconds. By default 15 seconds.
         reply_timeout: How long to wait for a reply, 10 to 600 seconds. Servers backed by an object store are
             slow at the end of a large file. By default 120 seconds.
@@ -85,6 +82,9 @@ class SftpServer:
             default as much as there is.
         rules: The partner's rules about names, their order, and files beside the data. By default an object's
             key is its name.
+        profile: What this server showed: a path of the file of `s3-to-sftp doctor --save`, or its content as
+            `MeasuredServer`. Synth then refuses rules that contradict it. The ready-made rules of `profiles`
+            are something else: they belong into `rules`. By default nothing is known of the server.
 
     Raises:
         InvalidArgument: A value is invalid; the message says why and what to write instead.
@@ -96,11 +96,13 @@ class SftpServer:
     directory: str | None = None
     host_keys: Sequence[str] = ()
     ciphers: Sequence[str] = ()
+    algorithms: Algorithms | None = None
     connect_timeout: cdk.Duration | None = None
     reply_timeout: cdk.Duration | None = None
     unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD
     max_megabytes_per_second: float | None = None
     rules: DeliveryRules | None = None
+    profile: str | Path | MeasuredServer | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -110,6 +112,7 @@ class SftpServer:
         check_directory(self.directory, otherwise="the login directory")
         _check_ciphers(self.ciphers)
         _check_bandwidth(self.max_megabytes_per_second)
+        check_algorithms(self.algorithms, self.ciphers)
         check_rules(self.rules)
         if self.connect_timeout:
             check_duration("connect_timeout", self.connect_timeout, 1, 300, "seconds")
@@ -118,6 +121,13 @@ class SftpServer:
         object.__setattr__(self, "ciphers", tuple(self.ciphers))
         object.__setattr__(self, "host_keys", checked_keys(self.host_keys))
         self._check_keys_given()
+        check_host_keys_allowed(self.algorithms, self.host_keys)
+        object.__setattr__(self, "profile", read_measured(self.profile))
+
+    @property
+    def measured(self) -> MeasuredServer | None:
+        """What the server showed; None: not known."""
+        return self.profile if isinstance(self.profile, MeasuredServer) else None
 
     def check_replies_within(self, timeout: cdk.Duration) -> None:
         """Refuse a function timeout that is too short to wait for one reply of the server.
@@ -143,6 +153,7 @@ class SftpServer:
         given = {
             "SSH_DIR": self.directory,
             "SSH_CIPHERS": ",".join(self.ciphers),
+            "SSH_ALGORITHMS": self.algorithms.as_text() if self.algorithms else None,
             "SSH_CONNECT_TIMEOUT": whole_seconds(self.connect_timeout) if self.connect_timeout else None,
             "SSH_REPLY_TIMEOUT": whole_seconds(self.reply_timeout) if self.reply_timeout else None,
             "SSH_MAX_BYTES_PER_SECOND": self._bytes_per_second(),
@@ -163,6 +174,7 @@ class SftpServer:
         check_no_private_key("host", self.host)
         check_no_private_key("directory", self.directory)
         check_no_private_key("ciphers", *self.ciphers)
+        check_no_private_key("profile", *([self.profile] if isinstance(self.profile, str) else ()))
         if any(isinstance(key, str) and is_private(key) for key in self.host_keys):
             raise InvalidArgument(
                 "host_keys",

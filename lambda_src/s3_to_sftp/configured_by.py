@@ -14,6 +14,7 @@ _ARGUMENTS = {
     "SSH_DIR": "SftpServer(directory=...)",
     "SSH_HOST_KEY": "SftpServer(host_keys=...)",
     "SSH_CIPHERS": "SftpServer(ciphers=...)",
+    "SSH_ALGORITHMS": "SftpServer(algorithms=...)",
     "SSH_REPLY_TIMEOUT": "SftpServer(reply_timeout=...)",
     "SSH_CONNECT_TIMEOUT": "SftpServer(connect_timeout=...)",
     "SSH_MAX_CONNECTIONS": "max_connections",

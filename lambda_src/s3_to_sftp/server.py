@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from s3_to_sftp.algorithm_rule import DEFAULT_RULE, AlgorithmRule
+
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
@@ -12,13 +14,16 @@ class Server:
         port: TCP port, 1 to 65535.
         host_keys: Pinned public keys, each `type base64`, or of an authority that signs host keys:
             `@cert-authority patterns type base64`. Empty: every connection is refused.
-        ciphers: The only ones to offer, preferred first, by their SSH names. Empty: `algorithms.CIPHERS`.
+        ciphers: The only ones to offer, preferred first, by their SSH names. Empty: those of
+            `algorithms`.
+        algorithms: Which algorithms are offered.
     """
 
     host: str
     port: int
     host_keys: tuple[str, ...] = ()
     ciphers: tuple[str, ...] = ()
+    algorithms: AlgorithmRule = DEFAULT_RULE
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

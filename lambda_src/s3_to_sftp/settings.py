@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from s3_to_sftp.algorithm_rule import KNOWN_CIPHERS, WEAK, AlgorithmRule, Kind, Policy
 from s3_to_sftp.defaults import RECEIPTS_FOR_DAYS, RECEIPTS_FOR_SECONDS, RETRY_FOR_SECONDS
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.host_key_setting import pinned_host_keys
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.server import Server
 from s3_to_sftp.source_setting import checked_directory, configured_sources
-from s3_to_sftp.ssh.algorithms import KNOWN_CIPHERS
 from s3_to_sftp.ssh.pasted_text import holds_private_key_file
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from s3_to_sftp.untrusted_text import quoted
@@ -29,6 +29,7 @@ VARIABLES = frozenset(
         "SSH_MAX_CONNECTIONS",
         "SSH_KEEP_CONNECTION",
         "SSH_CIPHERS",
+        "SSH_ALGORITHMS",
         "SSH_CONNECT_TIMEOUT",
         "SSH_REPLY_TIMEOUT",
         "SSH_MAX_BYTES_PER_SECOND",
@@ -125,6 +126,7 @@ class Settings:
             _optional_number(environment, "RETRY_FOR_SECONDS", 1, _MAX_RETRY_SECONDS) or RETRY_FOR_SECONDS
         )
         rules = _optional(environment, "SSH_RULES")
+        algorithms = _algorithms(environment.get("SSH_ALGORITHMS", ""))
         login_source = "" if secret_arn else "no secret is configured (SSH_SECRET_ARN)"
         return cls(
             server=Server(
@@ -133,7 +135,8 @@ class Settings:
                     "SSH_PORT", _required(environment, "SSH_PORT", "its TCP port, usually 22"), 1, 65535
                 ),
                 host_keys=pinned_host_keys(environment.get("SSH_HOST_KEY", "")),
-                ciphers=_ciphers(environment.get("SSH_CIPHERS", "")),
+                ciphers=_ciphers(environment.get("SSH_CIPHERS", ""), algorithms),
+                algorithms=algorithms,
             ),
             directory=checked_directory("SSH_DIR", environment.get("SSH_DIR", "").strip()),
             sources=configured_sources(environment.get("SSH_SOURCES", ""), rules=rules),
@@ -239,13 +242,30 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _ciphers(text: str) -> tuple[str, ...]:
+def _algorithms(text: str) -> AlgorithmRule:
+    try:
+        return AlgorithmRule.from_text(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"SSH_ALGORITHMS must be one of {', '.join(Policy)}, or some of {', '.join(WEAK)}, got "
+            f"{quoted(str(error), most=40)!r}.",
+            hint="Set it in the function's configuration, or leave it out for the modern ones.",
+        ) from None
+
+
+def _ciphers(text: str, algorithms: AlgorithmRule) -> tuple[str, ...]:
     names = _words(text)
     for name in names:
         if name not in KNOWN_CIPHERS:
             raise ConfigurationError(
                 f"SSH_CIPHERS must be some of {', '.join(KNOWN_CIPHERS)}, got {name!r}.",
                 hint="Set it in the function's configuration, or leave it out for the modern ones.",
+            )
+        if not algorithms.permits(name):
+            raise ConfigurationError(
+                f"SSH_CIPHERS must be some of {', '.join(algorithms.offered(Kind.CIPHER))} where "
+                f"SSH_ALGORITHMS is {algorithms}, got {name!r}.",
+                hint="Set one of them in the function's configuration, or leave out the other.",
             )
     return names
 

@@ -41,7 +41,7 @@ CLASSES: tuple[type, ...] = (
     Monitoring,
 )
 
-TEXTS = {"host", "directory", "prefix", "suffix", "id", "partner", "name_servers"}
+TEXTS = {"profile", "host", "directory", "prefix", "suffix", "id", "partner", "name_servers"}
 NUMBERS = {"port", "max_connections", "memory_size", "addresses", "dead_lettered", "errors", "throttles"}
 NUMBERS |= {"login_fallback", "canary_failed", "partner_changed", "missed_cut_off"}
 FRACTIONS = {"max_megabytes_per_second"}

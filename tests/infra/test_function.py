@@ -9,7 +9,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 
-from cdk_s3_to_sftp import DeliveryRules, OpenPgp, SftpServer, Source, UnknownOutcome
+from cdk_s3_to_sftp import Algorithms, DeliveryRules, OpenPgp, SftpServer, Source, UnknownOutcome
 from s3_to_sftp import configured_by, settings, unknown_outcome
 from tests.infra.conftest import Synthesise
 from tests.infra.templates import (
@@ -116,6 +116,7 @@ class TestEnvironment:
             directory="/inbox",
             host_keys=[ED25519],
             ciphers=["aes256-ctr"],
+            algorithms=Algorithms(allow=["ssh-rsa"]),
             connect_timeout=cdk.Duration.seconds(5),
             reply_timeout=cdk.Duration.minutes(5),
             unknown_outcome=UnknownOutcome.RESEND,

@@ -6,8 +6,6 @@ import aws_cdk as cdk
 import pytest
 
 from cdk_s3_to_sftp import InvalidArgument, SftpServer
-from cdk_s3_to_sftp.server import CIPHERS
-from s3_to_sftp.ssh.algorithms import KNOWN_CIPHERS
 from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.infra.keys import ED25519
 
@@ -124,10 +122,6 @@ def test_string_instead_of_a_list_of_ciphers_is_refused() -> None:
     assert refusal_of(ciphers="aes256-ctr") == (
         "ciphers must be a list of texts, got one string: put it in [brackets]"
     )
-
-
-def test_supported_ciphers_equal_those_of_the_function() -> None:
-    assert CIPHERS == KNOWN_CIPHERS
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def examine(
     *,
     directory: str = "",
     write: bool = False,
+    measure: bool = False,
     guard: LoginGuard | None = None,
     trusted: str = "",
     has_way_out: bool = True,
@@ -81,7 +82,7 @@ def examine(
         ran_in="local",
         is_over=lambda: False,
     )
-    return doctor.examine(DoctorRequest(write=write))
+    return doctor.examine(DoctorRequest(write=write, measure=measure))
 
 
 def first_problem(report: Report) -> Check:

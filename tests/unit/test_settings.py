@@ -7,6 +7,7 @@ import traceback
 
 import pytest
 
+from s3_to_sftp.algorithm_rule import AlgorithmRule, Policy
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.server import Server
@@ -142,6 +143,7 @@ def test_every_variable_of_the_construct_is_read() -> None:
             "SSH_HOST_KEY": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",
             "SSH_MAX_CONNECTIONS": "4",
             "SSH_CIPHERS": "aes256-ctr, aes128-ctr,",
+            "SSH_ALGORITHMS": "ssh-rsa, 3des-cbc,",
             "SSH_CONNECT_TIMEOUT": "7",
             "SSH_REPLY_TIMEOUT": "70",
             "SSH_SHA256": "true",
@@ -160,6 +162,7 @@ def test_every_variable_of_the_construct_is_read() -> None:
             port=22,
             host_keys=("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",),
             ciphers=("aes256-ctr", "aes128-ctr"),
+            algorithms=AlgorithmRule(allow=("ssh-rsa", "3des-cbc")),
         ),
         directory="inbox",
         max_connections=4,
@@ -175,6 +178,22 @@ def test_every_variable_of_the_construct_is_read() -> None:
         event_bus="default",
         secret_arn="arn:secret",
     )
+
+
+def test_policy_of_algorithms_is_read() -> None:
+    settings = Settings.from_environment({**PLAIN, "SSH_ALGORITHMS": "fips"})
+    assert settings.server.algorithms == AlgorithmRule(policy=Policy.FIPS)
+
+
+@pytest.mark.parametrize("text", ["ssh-dss", "fips,ssh-rsa", "ssh-rsa,aes256-ctr", "FIPS"])
+def test_unknown_algorithm_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="SSH_ALGORITHMS must be one of fips, post_quantum_required"):
+        Settings.from_environment({**PLAIN, "SSH_ALGORITHMS": text})
+
+
+def test_cipher_that_the_policy_forbids_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="where SSH_ALGORITHMS is fips, got '3des-cbc'"):
+        Settings.from_environment({**PLAIN, "SSH_ALGORITHMS": "fips", "SSH_CIPHERS": "3des-cbc"})
 
 
 @pytest.mark.parametrize("blank", ["", "  "])

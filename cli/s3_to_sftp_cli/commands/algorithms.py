@@ -4,9 +4,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from s3_to_sftp.algorithm_rule import AlgorithmRule, Kind
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.host_key_setting import pinned_host_keys
-from s3_to_sftp.ssh import algorithms, host_keys
+from s3_to_sftp.ssh import host_keys
 from s3_to_sftp_cli.context import Context, shared_options
 from s3_to_sftp_cli.delivery import DeployedDelivery
 from s3_to_sftp_cli.errors import ExitCode
@@ -45,19 +46,28 @@ def offered_algorithms(delivery: DeployedDelivery) -> dict[str, list[str]]:
 
     It is what this version of the package offers: a function that was deployed from another one may differ.
     """
+    rule = _rule(delivery)
     return {
-        "key_exchange": list(algorithms.KEY_EXCHANGES),
-        "host_keys": list(_host_key_algorithms(delivery)),
-        "ciphers": list(delivery.ciphers or algorithms.CIPHERS),
-        "macs": list(algorithms.MACS),
+        "key_exchange": list(rule.offered(Kind.KEY_EXCHANGE)),
+        "host_keys": list(_host_key_algorithms(delivery, rule)),
+        "ciphers": list(delivery.ciphers or rule.offered(Kind.CIPHER)),
+        "macs": list(rule.offered(Kind.MAC)),
         "compression": ["none"],
-        "signatures": list(algorithms.SIGNATURES),
+        "signatures": list(rule.offered(Kind.SIGNATURE)),
     }
 
 
-def _host_key_algorithms(delivery: DeployedDelivery) -> tuple[str, ...]:
+def _rule(delivery: DeployedDelivery) -> AlgorithmRule:
+    try:
+        return AlgorithmRule.from_text(delivery.algorithms)
+    except ValueError:  # the function says so itself, and offers nothing
+        return AlgorithmRule()
+
+
+def _host_key_algorithms(delivery: DeployedDelivery, rule: AlgorithmRule) -> tuple[str, ...]:
+    offered = rule.offered(Kind.SIGNATURE)
     try:
         pinned = pinned_host_keys("\n".join(delivery.host_keys))
     except ConfigurationError:
-        return algorithms.SIGNATURES
-    return host_keys.algorithms_for(pinned, offered=algorithms.SIGNATURES) or algorithms.SIGNATURES
+        return offered
+    return host_keys.algorithms_for(pinned, offered=offered) or offered

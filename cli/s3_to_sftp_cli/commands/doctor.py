@@ -14,6 +14,7 @@ from rich.console import Console
 
 from s3_to_sftp.doctor.report import Check
 from s3_to_sftp.doctor.request import CURRENT, STAGES, DoctorRequest, SecretVersionMissing
+from s3_to_sftp.measured_server import MeasuredServer
 from s3_to_sftp_cli.context import Context, shared_options
 from s3_to_sftp_cli.doctor_checks import CONCURRENCY, checks_from_outside, how_to_lift
 from s3_to_sftp_cli.doctor_text import print_check, print_summary
@@ -42,7 +43,7 @@ _ANSWER_SECONDS = 180
     "--save",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
-    help="Keep what the server showed, as JSON.",
+    help="Measure what the server does, with small files, and write that as JSON: SftpServer(profile=FILE).",
 )
 @shared_options
 def doctor_command(
@@ -61,7 +62,9 @@ def doctor_command(
     """
     if save is not None:
         _require_new(save)
-    request = DoctorRequest(write=write, secret_version=secret_version, retry_login=retry_login)
+    request = DoctorRequest(
+        write=write, secret_version=secret_version, retry_login=retry_login, measure=save is not None
+    )
     delivery = context.delivery
     where = "this machine" if local else delivery.function
     context.output.note(f"examining {delivery.server} from {where}: up to two minutes, one login")
@@ -84,9 +87,29 @@ def doctor_command(
 
     context.output.result("doctor", {"delivery": delivery.as_json(), **_without_version(report)}, show)
     if save is not None:
-        save.write_text(json.dumps(report["profile"], indent=2, ensure_ascii=False) + "\n")
-        context.output.note(f"{save} has what the server showed")
+        _save(context, report, save)
     return _exit_code(report)
+
+
+def _save(context: Context, report: Mapping[str, Any], path: Path) -> None:
+    """Write what was measured.
+
+    Raises:
+        CliError: The function has answered with something else.
+    """
+    written = report["profile"].get("measured")
+    if written is None:
+        context.output.note(f"{path} was not written: the server could not be measured")
+        return
+    try:
+        measured = MeasuredServer.from_json(written)
+    except ValueError as error:
+        raise CliError(
+            f"{path} was not written: the function answered with {printable(str(error))}.",
+            hint="Deploy the function from the same version as this command, or use `doctor --local`.",
+        ) from None
+    path.write_text(measured.as_text(), encoding="utf-8")
+    context.output.note(f"{path} has what the server showed: SftpServer(profile=...) takes it")
 
 
 def _require_new(path: Path) -> None:

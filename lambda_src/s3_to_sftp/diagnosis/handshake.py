@@ -1,8 +1,10 @@
 """A connection without SSH: what listens there, who closes it, and where packets get lost."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from s3_to_sftp.algorithm_rule import DEFAULT_RULE, WEAK, AlgorithmRule, Kind
 from s3_to_sftp.diagnosis.cause import Cause
 from s3_to_sftp.diagnosis.server_messages import Ending, ServerMessages, quote
 from s3_to_sftp.errors import PartnerError, PartnerUnreachable, TooManyConnections
@@ -142,10 +144,18 @@ NO_COMMON_ALGORITHM = Cause(
     name="no-common-algorithm",
     sign="The lists in the server's KEXINIT have nothing in common with ours.",
     summary="{server} and this function have no common algorithm ({lists}).",
-    advice="Ask the partner to enable one of these. SSH_CIPHERS can choose older ciphers "
-    "(docs/reference/ssh.md).",
+    advice="Ask the partner to enable one of these.{older}",
     to_partner="Your SSH server {server} and our client have no algorithm in common ({lists}). Please enable "
     "one of ours.",
+)
+FORBIDDEN_ALGORITHMS = Cause(
+    name="forbidden-algorithms",
+    sign="The lists in the server's KEXINIT have nothing that the policy in SSH_ALGORITHMS allows.",
+    summary="{server} offers only what SSH_ALGORITHMS ({rule}) forbids ({lists}).",
+    advice="Ask the partner to enable one of these. Or choose another policy in SSH_ALGORITHMS, which "
+    "weakens it for this partner.",
+    to_partner="Our policy ({rule}) allows nothing that your SSH server {server} offers ({lists}). Please "
+    "enable one of ours.",
 )
 COMPRESSION_REQUIRED = Cause(
     name="compression-required",
@@ -226,13 +236,55 @@ def handshake_failed(
 
 
 def no_common_algorithm(
-    received: ServerMessages, ours: dict[str, tuple[str, ...]], error: BaseException, *, server: object
+    received: ServerMessages,
+    ours: dict[str, tuple[str, ...]],
+    error: BaseException,
+    *,
+    server: object,
+    rule: AlgorithmRule = DEFAULT_RULE,
 ) -> PartnerUnreachable:
-    """Return the error for lists of algorithms that have nothing in common."""
+    """Return the error for lists of algorithms that have nothing in common.
+
+    Args:
+        received: What the server has said.
+        ours: What it is for -> what we offer.
+        error: What ended the handshake.
+        server: `host:port`.
+        rule: That which made our lists.
+    """
     lists = received.compare(ours)
-    compression = "compression" in received.offered and "none" not in received.offered["compression"]
-    cause = COMPRESSION_REQUIRED if compression else NO_COMMON_ALGORITHM
-    return cause.error(PartnerUnreachable, received.last_words, server=server, lists=lists or quoted(error))
+    missing = [kind for kind in Kind if _is_missing(received, kind, ours.get(kind, ()))]
+    if "compression" in received.offered and "none" not in received.offered["compression"]:
+        cause = COMPRESSION_REQUIRED
+    elif missing and rule.policy is not None:
+        cause = FORBIDDEN_ALGORITHMS
+    else:
+        cause = NO_COMMON_ALGORITHM
+    return cause.error(
+        PartnerUnreachable,
+        received.last_words,
+        server=server,
+        rule=rule,
+        lists=lists or quoted(error),
+        older=_older(received, missing, rule),
+    )
+
+
+def _is_missing(received: ServerMessages, kind: Kind, ours: tuple[str, ...]) -> bool:
+    offered = received.offered.get(kind)
+    return offered is not None and set(offered).isdisjoint(ours)
+
+
+def _older(received: ServerMessages, missing: Iterable[Kind], rule: AlgorithmRule) -> str:
+    """Return what could be allowed, as a sentence with a blank in front; empty: nothing would help."""
+    choices = [
+        [name for name in received.offered[kind] if name in WEAK and WEAK[name].kind is kind]
+        for kind in missing
+    ]
+    if rule.policy is not None or not choices or not all(choices):
+        return ""
+    names = ", ".join(dict.fromkeys(name for each in choices for name in each))
+    return f" SSH_ALGORITHMS can allow what it offers ({names}); docs/reference/ssh.md names the risks."
 
 
 def is_another_protocol(said: bytes) -> bool:

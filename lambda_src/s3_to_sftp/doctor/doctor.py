@@ -1,7 +1,7 @@
 """The examination, from top to bottom.
 
     pause, breaker ─ secret ─ ledger, queue, bucket
-    ─ name ─ connect ─ handshake ─ host key ─ login ─ sftp ─ directory ─ write
+    ─ name ─ connect ─ handshake ─ host key ─ login ─ sftp ─ directory ─ measure ─ write
 
 Everything at the partner happens over one connection. A second one is made where the server has several
 addresses, to compare host keys, or where its large packets seem to get lost, to try small ones. There is one
@@ -75,6 +75,8 @@ class Doctor:
             checklist.run(name, step)
         with _closed(self.partner(self.secret.login), at=self.ends_at) as partner:
             steps = partner.steps()
+            if request.measure:
+                steps += partner.measure_steps()
             if request.write:
                 steps += partner.write_steps()
             checklist.run_in_order(steps)

@@ -1,5 +1,6 @@
 """The partner's server, from its name to the remote directory, over one connection."""
 
+import base64
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +13,10 @@ from s3_to_sftp.diagnosis import connecting, handshake, host_key
 from s3_to_sftp.doctor.checklist import Finding, NotTriedError, Step
 from s3_to_sftp.doctor.directory_check import look_at_directory
 from s3_to_sftp.doctor.login_guard import LoginGuard
+from s3_to_sftp.doctor.measurement import Measurement, described_measurement, utc_now
 from s3_to_sftp.doctor.write_probe import WriteProbe
 from s3_to_sftp.errors import DeliveryError, HostKeyRefused, PartnerError, PartnerUnreachable
+from s3_to_sftp.measured_server import MeasuredServer
 from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.connection import open_session
 from s3_to_sftp.sftp.session import SftpSession
@@ -105,6 +108,10 @@ class PartnerChecks:
     def write_steps(self) -> list[tuple[str, Step]]:
         """Return the checks that leave a file at the partner for a moment."""
         return [("write", self._write)]
+
+    def measure_steps(self) -> list[tuple[str, Step]]:
+        """Return the checks that find out what the server does. A refusal is no failure of them."""
+        return [("measure", self._measure)]
 
     def close(self) -> None:
         """Close the connection."""
@@ -332,6 +339,27 @@ class PartnerChecks:
         finally:
             self.profile["write"] = probe.profile
         return _together(found)
+
+    def _measure(self) -> Finding | str:
+        measurement = Measurement(self._require_session())
+        measured = measurement.run(self._target.directories, self._seen_so_far())
+        self.profile["measured"] = measured.as_json()
+        return described_measurement(measured, left=measurement.left)
+
+    def _seen_so_far(self) -> MeasuredServer:
+        """Return what the server has shown before files were asked for."""
+        transport = self._require_transport()
+        key = transport.get_remote_server_key()
+        listed = [f"{_name(blob)} {base64.b64encode(blob).decode()}" for blob in transport.received.host_keys]
+        return MeasuredServer(
+            host=self._server.host,
+            port=self._server.port,
+            measured_at=utc_now(),
+            identification=quoted(transport.received.version),
+            algorithms=transport.received.offered,
+            signatures=tuple(self.profile.get("signatures", ())),
+            host_keys=tuple(listed or [host_keys.pasteable(key)]),
+        )
 
     def _require_transport(self) -> Transport:
         assert self._transport is not None  # noqa: S101 - an earlier check

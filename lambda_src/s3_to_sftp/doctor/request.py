@@ -27,12 +27,14 @@ class DoctorRequest:
         canary: Whether a schedule asks, not a person: what has changed since the last time is told. It never
             writes.
         retry_login: Whether to send the login although the partner has refused it before.
+        measure: Whether to find out what the server does, with small files that are removed.
     """
 
     write: bool = False
     secret_version: str = CURRENT
     canary: bool = False
     retry_login: bool = False
+    measure: bool = False
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "DoctorRequest":
@@ -50,6 +52,7 @@ class DoctorRequest:
             secret_version=CURRENT if canary else stage,
             canary=canary,
             retry_login=event.get("retry_login") is True and not canary,
+            measure=event.get("measure") is True and not canary,
         )
 
     def as_event(self) -> dict[str, Any]:

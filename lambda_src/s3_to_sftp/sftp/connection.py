@@ -1,5 +1,6 @@
 """A connection to the partner: an SFTP session over an authenticated SSH transport."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from s3_to_sftp.ssh.prompts import says_expired
 from s3_to_sftp.ssh.stream import stream_for
 from s3_to_sftp.ssh.transport import Transport, request_subsystem
 from s3_to_sftp.untrusted_text import decoded, quoted
+
+_log = logging.getLogger(__name__)
 
 _STDERR_BYTES = 4096
 _EXIT_STATUS_SECONDS = 1.0
@@ -116,6 +119,8 @@ def connect(
         session = open_session(
             transport, server, timeouts, lambda round_trip: logged_in(min(round_trip, accepted.seconds))
         )
+    agreed = ", ".join(f"{kind} {name}" for kind, name in transport.negotiated.items() if name)
+    _log.info("connected to %s: %s", server, agreed)
     return Connection(transport, session, accepted.host_key_fingerprint, server, timeouts)
 
 

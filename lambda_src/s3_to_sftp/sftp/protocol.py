@@ -16,6 +16,7 @@ VERSION = 3
 
 POSIX_RENAME = "posix-rename@openssh.com"
 LIMITS = "limits@openssh.com"
+FSYNC = "fsync@openssh.com"
 
 OPEN_READ = 0x01
 OPEN_WRITE = 0x02
@@ -49,6 +50,7 @@ class Request(IntEnum):
     READDIR = 12
     REMOVE = 13
     MKDIR = 14
+    RMDIR = 15
     REALPATH = 16
     STAT = 17
     RENAME = 18

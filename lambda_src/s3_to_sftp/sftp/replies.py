@@ -145,3 +145,14 @@ def attributes_if_told(reply: Reply, _doing: str) -> FileAttributes | None:
         return protocol.read_attributes(reply.payload)
     except MalformedReplyError:
         return None
+
+
+def limits_if_told(reply: Reply, _doing: str) -> tuple[int, int, int, int] | None:
+    """Return the four numbers of `limits@openssh.com` (OpenSSH's PROTOCOL, section 4.8), 0 for no limit."""
+    if reply.kind != Answer.EXTENDED_REPLY:
+        return None
+    try:
+        packet, read, write, handles = protocol.unpack(">QQQQ", reply.payload)
+    except MalformedReplyError:
+        return None
+    return packet, read, write, handles

@@ -24,6 +24,7 @@ from s3_to_sftp.sftp.replies import (
     ReplyDecoder,
     attributes_if_told,
     handle_if_told,
+    limits_if_told,
     name_if_told,
     names_if_told,
 )
@@ -231,6 +232,38 @@ class SftpSession:
             protocol.text(path) + attributes,
             doing=f"make the directory {path!r}",
             decode=self._replies.ok,
+        )
+
+    def remove_directory(self, path: str) -> Pending[None]:
+        """Remove an empty directory."""
+        return self._wire.request(
+            Request.RMDIR,
+            protocol.text(path),
+            doing=f"remove the directory {path!r}",
+            decode=self._replies.ok,
+        )
+
+    def sync(self, handle: bytes, *, path: str) -> Pending[None]:
+        """Let the server write an open file to its disk. Only where it offers `fsync@openssh.com`."""
+        return self._wire.request(
+            Request.EXTENDED,
+            protocol.text(protocol.FSYNC) + protocol.text(handle),
+            doing=f"write {described(path)} to its disk",
+            decode=self._replies.ok,
+        )
+
+    @property
+    def states_limits(self) -> bool:
+        """Whether the server can be asked for its limits."""
+        return protocol.LIMITS in self._extensions
+
+    def limits(self) -> Pending[tuple[int, int, int, int] | None]:
+        """Ask for bytes of a packet, a READ, a WRITE, and open files; None when the server does not tell."""
+        return self._wire.request(
+            Request.EXTENDED,
+            protocol.text(protocol.LIMITS),
+            doing="state its limits",
+            decode=limits_if_told,
         )
 
     def exists(self, path: str) -> Pending[bool]:

@@ -1,67 +1,38 @@
-"""The SSH algorithms that are offered, best first: the one list, which docs/reference/ssh.md explains.
-
-Left out is what the SSH library also knows but is broken or too short: CBC, 3DES, MD5, MACs of 96 bits.
-SSH_CIPHERS may name a cipher of `KNOWN_CIPHERS` for a partner that supports nothing else.
-"""
+"""Tells the SSH library which algorithms to offer: those of an `AlgorithmRule`."""
 
 from typing import Any
 
 import paramiko
 from paramiko.kex_curve25519 import KexCurve25519
 
+from s3_to_sftp.algorithm_rule import (
+    DEFAULT_RULE,
+    POST_QUANTUM_KEY_EXCHANGES,
+    SHA1_SIGNATURE,
+    AlgorithmRule,
+    Kind,
+)
+from s3_to_sftp.errors import ConfigurationError
+from s3_to_sftp.ssh import sha1
 from s3_to_sftp.ssh.group_exchange import CheckedGroupExchange
 
-KEY_EXCHANGES = (
-    "mlkem768x25519-sha256",
-    "curve25519-sha256",
-    "curve25519-sha256@libssh.org",
-    "ecdh-sha2-nistp256",
-    "ecdh-sha2-nistp384",
-    "ecdh-sha2-nistp521",
-    "diffie-hellman-group16-sha512",
-    "diffie-hellman-group-exchange-sha256",
-    "diffie-hellman-group14-sha256",
-)
-SIGNATURES = (
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "rsa-sha2-512",
-    "rsa-sha2-256",
-)
-"""Of host keys, and of ours."""
-
 CERTIFICATE_SUFFIX = "-cert-v01@openssh.com"
-
-# AES-GCM costs a third of the CPU of CTR with HMAC (docs/decisions/0005).
-CIPHERS = (
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "aes128-ctr",
-    "aes192-ctr",
-    "aes256-ctr",
-)
-KNOWN_CIPHERS = (*CIPHERS, "aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc")
-
-# HMAC does not depend on the weakness of SHA-1, and some appliances have nothing else.
-MACS = (
-    "hmac-sha2-256-etm@openssh.com",
-    "hmac-sha2-512-etm@openssh.com",
-    "hmac-sha2-256",
-    "hmac-sha2-512",
-    "hmac-sha1",
-)
 
 _RSA = "rsa-sha2-"
 
 
-def offer(transport: paramiko.Transport, *, ciphers: tuple[str, ...] = ()) -> None:
-    """Offer these algorithms, as far as the SSH library can do them on this machine.
+def offer(
+    transport: paramiko.Transport, rule: AlgorithmRule = DEFAULT_RULE, *, ciphers: tuple[str, ...] = ()
+) -> None:
+    """Offer the algorithms of the rule, as far as the SSH library can do them on this machine.
 
     Args:
         transport: Not started yet.
-        ciphers: The only ones to offer instead of `CIPHERS`.
+        rule: Of the partner.
+        ciphers: The only ones to offer instead of those of the rule.
+
+    Raises:
+        ConfigurationError: The library can do no key exchange of the rule.
     """
     library: Any = transport  # the stubs leave out what begins with an underscore
     # RFC 8731 named what libssh had introduced; the library knows the older name alone.
@@ -69,25 +40,48 @@ def offer(transport: paramiko.Transport, *, ciphers: tuple[str, ...] = ()) -> No
         **library._kex_info,
         "curve25519-sha256": KexCurve25519,
         CheckedGroupExchange.name: CheckedGroupExchange,
+        **{name: each for name, each in sha1.KEY_EXCHANGES.items() if name in rule.allow},
     }
+    if SHA1_SIGNATURE in rule.allow:
+        library._key_info = {**library._key_info, SHA1_SIGNATURE: sha1.Sha1Key}
     options = transport.get_security_options()
-    options.kex = tuple(name for name in KEY_EXCHANGES if name in library._kex_info)
-    options.key_types = SIGNATURES
-    options.ciphers = ciphers or CIPHERS
-    options.digests = MACS
-    library._preferred_pubkeys = SIGNATURES
+    key_exchanges = tuple(name for name in rule.offered(Kind.KEY_EXCHANGE) if name in library._kex_info)
+    if not key_exchanges:
+        raise _cannot_do(rule)
+    options.kex = key_exchanges
+    options.key_types = rule.offered(Kind.SIGNATURE)
+    options.ciphers = ciphers or rule.offered(Kind.CIPHER)
+    options.digests = rule.offered(Kind.MAC)
+    library._preferred_pubkeys = rule.offered(Kind.SIGNATURE)
 
 
-def signatures_of(key_type: str, *, accepted: tuple[str, ...]) -> tuple[str, ...]:
+def signatures_of(
+    key_type: str, *, accepted: tuple[str, ...], rule: AlgorithmRule = DEFAULT_RULE, is_old: bool = False
+) -> tuple[str, ...]:
     """Return the signature algorithms to try with a key of ours, best first.
 
     Args:
         key_type: As the key names it, `ssh-rsa` or `ssh-ed25519-cert-v01@openssh.com`.
         accepted: What the server says it accepts (RFC 8308, server-sig-algs). Empty: it says nothing.
+        rule: Of the partner.
+        is_old: Whether the server's own host key signs with SHA-1 alone: then its logins know nothing else.
     """
+    offered = rule.offered(Kind.SIGNATURE)
     suffix = CERTIFICATE_SUFFIX if key_type.endswith(CERTIFICATE_SUFFIX) else ""
     if key_type.removesuffix(suffix) != "ssh-rsa":
-        return (key_type,)
-    hashes = [name for name in SIGNATURES if name.startswith(_RSA) and (not accepted or name in accepted)]
+        return (key_type,) if key_type.removesuffix(suffix) in offered else ()
+    usable = [name for name in offered if name.startswith(_RSA) or (name == SHA1_SIGNATURE and not suffix)]
+    hashes = [name for name in usable if not accepted or name in accepted]
+    if is_old and SHA1_SIGNATURE in hashes:
+        # Whatever it says: OpenSSH up to 9.2 lists all that it knows, configured or not. Each refusal counts.
+        return (SHA1_SIGNATURE,)
     # Where the server has said what it accepts, its refusal is one of the key.
     return tuple(name + suffix for name in (hashes[:1] if accepted else hashes))
+
+
+def _cannot_do(rule: AlgorithmRule) -> ConfigurationError:
+    return ConfigurationError(
+        f"SSH_ALGORITHMS is {rule}, and the SSH library of this function can do none of "
+        f"{', '.join(POST_QUANTUM_KEY_EXCHANGES)}.",
+        hint="Bundle the function with the pinned versions of its packages (requirements.txt).",
+    )

@@ -4,11 +4,13 @@ from typing import Any, TypeVar
 
 import paramiko
 
+from s3_to_sftp.algorithm_rule import SHA1_SIGNATURE
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.diagnosis import login
 from s3_to_sftp.diagnosis.cause import Cause
 from s3_to_sftp.diagnosis.server_messages import quote
 from s3_to_sftp.errors import (
+    CredentialsError,
     DeliveryError,
     LoginRefused,
     PartnerError,
@@ -25,6 +27,7 @@ from s3_to_sftp.ssh.host_keys import pasteable
 from s3_to_sftp.ssh.private_key import load_private_key
 from s3_to_sftp.ssh.prompts import Asked, says_expired
 from s3_to_sftp.ssh.recording_transport import RecordingTransport
+from s3_to_sftp.ssh.sha1 import Sha1Key
 from s3_to_sftp.untrusted_text import decoded, quoted
 
 E = TypeVar("E", bound=DeliveryError)
@@ -68,6 +71,20 @@ def _algorithm_name(key: paramiko.PKey) -> str:
     return str(certificate.key_type) if certificate else key.get_name()
 
 
+def _require_permitted(key: paramiko.PKey | None, server: Server) -> None:
+    """Refuse a key of ours that the partner's rule forbids, before the server is asked for anything.
+
+    Raises:
+        CredentialsError: It is forbidden.
+    """
+    if key is not None and not signatures_of(_algorithm_name(key), accepted=(), rule=server.algorithms):
+        raise CredentialsError(
+            f"The private key of the login is of type {_algorithm_name(key)}, which SSH_ALGORITHMS "
+            f"({server.algorithms}) does not allow.",
+            hint="Put an ECDSA or RSA key into the secret, and send the partner its public key.",
+        )
+
+
 class _Login:
     def __init__(self, transport: RecordingTransport, credentials: Credentials, server: Server) -> None:
         self._transport = transport
@@ -78,6 +95,7 @@ class _Login:
         self._spent: set[str] = set()
         self._refused: dict[str, str] = {}  # method -> what was sent, in words
         self._key = private_key_of(credentials)
+        _require_permitted(self._key, server)
 
     def run(self) -> None:
         reply = self._answer(self._exchange().none(self._credentials.username))
@@ -125,9 +143,10 @@ class _Login:
         reply = Reply(Verdict.REFUSED, self._methods)
         accepted = self._accepted_signatures()
         # Without server-sig-algs only a refusal tells that a server does not accept SHA-512 (RFC 8332, 3.3).
-        algorithms = signatures_of(_algorithm_name(key), accepted=accepted)
+        algorithms = self._signatures(key)
         for algorithm in algorithms:
-            reply = self._answer(self._exchange().key(self._credentials.username, key, algorithm))
+            signer = Sha1Key.of(key) if algorithm == SHA1_SIGNATURE else key
+            reply = self._answer(self._exchange().key(self._credentials.username, signer, algorithm))
             if reply.verdict is not Verdict.REFUSED or PUBLICKEY not in reply.methods:
                 break
         of_what = "the certificate of " if getattr(key, "public_blob", None) else ""
@@ -150,6 +169,14 @@ class _Login:
     def _exchange(self) -> Exchange:
         names = (self._credentials.username, self._server.host)
         return Exchange(self._transport, password=self._credentials.password, names=names)
+
+    def _signatures(self, key: paramiko.PKey) -> tuple[str, ...]:
+        return signatures_of(
+            _algorithm_name(key),
+            accepted=self._accepted_signatures(),
+            rule=self._server.algorithms,
+            is_old=self._transport.signs_with_sha1_alone,
+        )
 
     def _accepted_signatures(self) -> tuple[str, ...]:
         library: Any = self._transport  # the stubs leave the field out
@@ -215,7 +242,7 @@ class _Login:
         if PUBLICKEY not in self._refused or key is None:
             return self._error(login.PASSWORD_REFUSED, LoginRefused, offers, what=what, blanks=self._blanks())
         accepted = self._accepted_signatures()
-        if not signatures_of(_algorithm_name(key), accepted=accepted) and len(self._refused) == 1:
+        if not self._signatures(key) and len(self._refused) == 1:
             stated = quote(", ".join(accepted).encode("latin-1"))
             return self._error(login.KEY_TYPE_REFUSED, LoginRefused, offers, what=what, accepted=stated)
         return self._error(login.KEY_REFUSED, LoginRefused, offers, what=what, public_key=pasteable(key))

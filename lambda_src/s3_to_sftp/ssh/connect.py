@@ -142,7 +142,7 @@ def _handshake(
     transport.banner_timeout = timeouts.handshake - min(_BANNER_ENDS_BEFORE_SECONDS, timeouts.handshake / 4)
     # Above ours: paramiko would report it as a closed connection.
     transport.handshake_timeout = 2 * timeouts.handshake
-    algorithms.offer(transport, ciphers=server.ciphers)
+    algorithms.offer(transport, server.algorithms, ciphers=server.ciphers)
     transport.limit_writes(timeouts.reply)
     options = transport.get_security_options()
     if pinned_types_only:
@@ -260,7 +260,9 @@ def _no_common_algorithm(server: Server, error: Exception, transport: Transport)
         "MACs": tuple(options.digests),
         "compression": tuple(options.compression),
     }
-    return handshake.no_common_algorithm(transport.received, ours, error, server=server)
+    return handshake.no_common_algorithm(
+        transport.received, ours, error, server=server, rule=server.algorithms
+    )
 
 
 def _handshake_failed(

@@ -5,6 +5,7 @@ import hashlib
 
 import paramiko
 
+from s3_to_sftp.algorithm_rule import SHA1_SIGNATURE
 from s3_to_sftp.diagnosis import host_key
 from s3_to_sftp.diagnosis.cause import Cause
 from s3_to_sftp.errors import HostKeyRefused
@@ -13,7 +14,7 @@ from s3_to_sftp.ssh.algorithms import CERTIFICATE_SUFFIX
 from s3_to_sftp.ssh.certificates import AUTHORITY, problem_with_host, valid_until
 
 # An RSA key is one key with several signature algorithms (RFC 8332).
-_ALGORITHMS_OF_TYPE = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
+_ALGORITHMS_OF_TYPE = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256", SHA1_SIGNATURE)}
 
 
 def algorithms_for(host_keys: tuple[str, ...], *, offered: tuple[str, ...]) -> tuple[str, ...]:
@@ -29,7 +30,9 @@ def algorithms_for(host_keys: tuple[str, ...], *, offered: tuple[str, ...]) -> t
     types = [key.split()[0] for key in keys]
     wanted = {algorithm for kind in types for algorithm in _ALGORITHMS_OF_TYPE.get(kind, (kind,))}
     # A certificate may be of a key of any type, whatever the type of the authority's own.
-    of_certificates = [f"{algorithm}{CERTIFICATE_SUFFIX}" for algorithm in offered if authorities]
+    # One that signs with SHA-1 is not taken: nobody who has an authority needs it.
+    modern = [algorithm for algorithm in offered if algorithm != SHA1_SIGNATURE]
+    of_certificates = [f"{algorithm}{CERTIFICATE_SUFFIX}" for algorithm in modern if authorities]
     return (*of_certificates, *(algorithm for algorithm in offered if algorithm in wanted))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import paramiko
 
+from s3_to_sftp.algorithm_rule import SHA1_SIGNATURE
 from s3_to_sftp.diagnosis.handshake import is_another_protocol
 from s3_to_sftp.diagnosis.server_messages import KEPT_BYTES, Ending, ServerMessages, quote
 from s3_to_sftp.untrusted_text import decoded
@@ -29,6 +30,27 @@ class RecordingTransport(paramiko.Transport):
     def __init__(self, sock: socket.socket, **more: Any) -> None:
         self.received = ServerMessages()
         super().__init__(sock, **more)
+
+    @property
+    def signs_with_sha1_alone(self) -> bool:
+        """Whether the server has an RSA host key, and nothing newer than SHA-1 to sign with it."""
+        offered = self.received.offered.get("host keys", ())
+        return SHA1_SIGNATURE in offered and not any(name.startswith("rsa-sha2-") for name in offered)
+
+    @property
+    def negotiated(self) -> dict[str, str]:
+        """What both sides have agreed on for what we send, by the names of RFC 4253, section 7.1."""
+        library: dict[str, Any] = vars(self)  # the stubs leave the fields out
+        # The first one of ours that the server has.
+        offered = self.received.offered.get("key exchange", ())
+        key_exchange = next((name for name in self.get_security_options().kex if name in offered), "")
+        cipher = library.get("local_cipher", "")
+        return {
+            "key exchange": key_exchange,
+            "host key": library.get("host_key_type", ""),
+            "cipher": cipher,
+            "MAC": "" if "gcm" in cipher else library.get("local_mac", ""),
+        }
 
     def _check_banner(self) -> None:
         """Read up to the version line, within the time for it (RFC 4253, section 4.2).

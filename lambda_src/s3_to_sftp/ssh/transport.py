@@ -6,6 +6,8 @@ from typing import Any
 import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST, cMSG_SERVICE_REQUEST
 
+from s3_to_sftp.algorithm_rule import SHA1_SIGNATURE
+from s3_to_sftp.ssh.algorithms import CERTIFICATE_SUFFIX
 from s3_to_sftp.ssh.guarded_transport import GuardedTransport
 from s3_to_sftp.ssh.packetizer import Packetizer
 from s3_to_sftp.ssh.recording_transport import RecordingTransport
@@ -29,6 +31,12 @@ class Transport(RecordingTransport, GuardedTransport):
         self.took_login = False
         """Whether the server has answered that it takes logins at all."""
         super().__init__(sock, packetizer_class=Packetizer)
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """What is offered for host keys. The library adds certificates, which it cannot verify with SHA-1."""
+        unverifiable = f"{SHA1_SIGNATURE}{CERTIFICATE_SUFFIX}"
+        return tuple(name for name in super().preferred_keys if name != unverifiable)
 
     @property
     def identification(self) -> str:

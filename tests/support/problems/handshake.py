@@ -19,6 +19,7 @@ import pytest
 
 from local.processes import LOOPBACK, Launch, read, server_on_a_free_port
 from local.sftp_server import start_asyncssh_server, start_sshd
+from s3_to_sftp.algorithm_rule import DEFAULT_RULE, AlgorithmRule
 from tests.support.faults.raw_server import listening
 from tests.support.faults.tcp_proxy import Plan, tcp_proxy
 from tests.support.other_servers import start_proftpd
@@ -195,8 +196,10 @@ def too_many_at_the_login() -> Iterator[Provoked]:
         yield provoked_by(server, ALL_SECRET)
 
 
-def no_common(*config: str, host_key_type: str = "ssh-ed25519") -> Provoke:
-    """Return how sshd offers only what is configured."""
+def no_common(
+    *config: str, host_key_type: str = "ssh-ed25519", algorithms: AlgorithmRule = DEFAULT_RULE
+) -> Provoke:
+    """Return how sshd offers only what is configured, and we only what a rule says."""
 
     @contextmanager
     def provoke() -> Iterator[Provoked]:
@@ -205,7 +208,8 @@ def no_common(*config: str, host_key_type: str = "ssh-ed25519") -> Provoke:
             folder() as root,
             start_sshd(root, extra_config=config, host_key_types=[host_key_type]) as server,
         ):
-            yield provoked_by(server, ALL_SECRET)
+            provoked = provoked_by(server, ALL_SECRET)
+            yield replace(provoked, server=replace(provoked.server, algorithms=algorithms))
 
     return provoke
 
@@ -282,6 +286,11 @@ PROBLEMS = [
         "host key",
         no_common("HostKeyAlgorithms ssh-rsa", host_key_type="ssh-rsa"),
         "no-common-algorithm",
+    ),
+    Problem(
+        "policy",
+        no_common("KexAlgorithms curve25519-sha256", algorithms=AlgorithmRule.from_text("fips")),
+        "forbidden-algorithms",
     ),
     Problem("compression required", compression_required, "compression-required"),
     Problem("cut in the key exchange", cut_in_the_key_exchange, "key-exchange-failed"),

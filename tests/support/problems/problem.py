@@ -64,6 +64,7 @@ class Provoked:
             "SSH_PORT": str(self.server.port),
             "SSH_DIR": self.directory,
             "SSH_HOST_KEY": ", ".join(self.server.host_keys),
+            "SSH_ALGORITHMS": str(self.server.algorithms),
         }
 
     def secrets(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s3_to_sftp.ssh import algorithms
+from s3_to_sftp import algorithm_rule as algorithms
 from tests.support.cli import CliEnvironment, check_schema
 
 

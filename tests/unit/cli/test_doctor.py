@@ -15,9 +15,11 @@ from rich.console import Console
 from s3_to_sftp.diagnosis.handshake import FTP
 from s3_to_sftp.doctor.report import Check, Outcome, Report
 from s3_to_sftp.errors import PartnerUnreachable
+from s3_to_sftp.measured_server import MeasuredServer
 from s3_to_sftp_cli.doctor_text import print_check
 from s3_to_sftp_cli.errors import ExitCode
 from tests.support.cli import FUNCTION, CliEnvironment, check_schema
+from tests.support.measured_servers import stored
 
 SERVER = "sftp.partner.example:22"
 EVENT = {
@@ -26,6 +28,7 @@ EVENT = {
     "secret_version": "AWSCURRENT",
     "canary": False,
     "retry_login": False,
+    "measure": False,
 }
 ERROR = FTP.error(PartnerUnreachable, "It said '220 hello'.", server=SERVER)
 CHECKS = [
@@ -48,6 +51,10 @@ CHECKS = [
 def report(*checks: Check) -> dict[str, Any]:
     profile = {"version": "SSH-2.0-x"}
     return Report(server=SERVER, ran_in="function", checks=checks, profile=profile, connections=1).as_json()
+
+
+def measured_report(measured: dict[str, Any]) -> dict[str, Any]:
+    return {**report(CHECKS[0]), "profile": {"measured": measured}}
 
 
 class Function:
@@ -134,11 +141,29 @@ def test_options_reach_the_function(function: Function) -> None:
     assert function.events == [{**EVENT, "write": True, "secret_version": "AWSPENDING"}]
 
 
-def test_profile_is_saved(function: Function, tmp_path: Path) -> None:
+def test_measurement_is_asked_for_and_saved(function: Function, tmp_path: Path) -> None:
+    file, shown = tmp_path / "partner.json", stored("proftpd")
+    function.answer = measured_report(shown.as_json())
+    outcome = function.cli.run("doctor", "--save", str(file))
+    assert MeasuredServer.from_text(file.read_text()) == shown
+    assert "has what the server showed: SftpServer(profile=...) takes it" in outcome.stderr
+    assert function.events == [{**EVENT, "measure": True}]
+
+
+def test_nothing_is_saved_where_the_server_could_not_be_measured(function: Function, tmp_path: Path) -> None:
     file = tmp_path / "partner.json"
     outcome = function.cli.run("doctor", "--save", str(file))
-    assert json.loads(file.read_text()) == {"version": "SSH-2.0-x"}
-    assert "has what the server showed" in outcome.stderr
+    assert not file.exists()
+    assert "was not written: the server could not be measured" in outcome.stderr
+
+
+def test_measurement_of_another_version_is_not_saved(function: Function, tmp_path: Path) -> None:
+    file = tmp_path / "partner.json"
+    newer = {**stored("proftpd").as_json(), "version": 2}
+    function.answer = measured_report(newer)
+    outcome = function.cli.run("doctor", "--save", str(file))
+    assert not file.exists()
+    assert "a file of version 2, and 1 is known" in outcome.stderr
 
 
 def test_file_that_cannot_be_saved_is_told_before_the_login(function: Function, tmp_path: Path) -> None:
