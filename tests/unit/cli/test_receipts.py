@@ -480,3 +480,10 @@ def test_every_evidence_has_words() -> None:
     from s3_to_sftp.state.receipt import Evidence
 
     assert {*Evidence, "confirmed"} <= EVIDENCE.keys()
+
+
+def test_object_that_was_given_up_promises_no_retry(cli: CliEnvironment) -> None:
+    cli.failed("a.csv", hint="Ask the partner to free disk space. It will be retried.")
+    (shown,) = rows(cli, "a.csv", "--no-logs")
+    assert shown["hint"] == "Ask the partner to free disk space."
+    assert "retried" not in cli.run("receipts", "a.csv", "--no-logs").stdout
