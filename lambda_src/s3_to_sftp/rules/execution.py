@@ -18,7 +18,6 @@ from s3_to_sftp.rules.object_facts import first_facts
 from s3_to_sftp.rules.plan_completion import PlanCompletion, done_by, facts_of
 from s3_to_sftp.rules.rename_proof import RenameProof
 from s3_to_sftp.rules.rule_set import RuleSet
-from s3_to_sftp.rules.sequence_counter import delivered_change
 from s3_to_sftp.rules.sequence_numbers import SequenceNumbers
 from s3_to_sftp.rules.transforms import transform_of
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -229,9 +228,8 @@ class RulesExecution:
 
     async def after_rename(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """See `PlanExecution`."""
-        sequence, ref = attempt.plan.sequence, attempt.lease.ref
-        if sequence is not None:
-            attempt.lease = replace(attempt.lease, with_receipt=(delivered_change(sequence, ref),))
+        if attempt.plan.sequence is not None and not attempt.lease.with_receipt:
+            await self._completion.require_number(attempt, executor)
         await self._completion.complete(session, attempt)
         for companion in attempt.plan.companions_after:
             await self._companions.put(session, attempt, companion, executor)
