@@ -228,7 +228,9 @@ def _about_holder(done: NextNumber, is_now: str) -> list[str]:
 def _completes(holder: Holder) -> str:
     record = holder.record
     assert record is not None  # noqa: S101 - the ledger shows that the partner may have seen it
-    key, completed = typed_object(record), ", and is completed with it"
+    # A version that is older than what was sent is superseded, whatever it has.
+    unless = ", unless a newer version of the key is sent before" if record.has_newer else ""
+    key, completed = typed_object(record), f", and is completed with it{unless}"
     if holder.is_in_flight:
         return f"{completed}: it is being retried"
     match holder.state:
