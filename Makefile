@@ -117,8 +117,12 @@ lock: setup  ## update the hash locks of the function, the local AWS and the tem
 	  --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" \
 	  lambda_src/s3_to_sftp/requirements.in -o lambda_src/s3_to_sftp/requirements.txt
+	@uv pip compile -q --upgrade --generate-hashes --python-version 3.13 \
+	  --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" \
+	  lambda_src/s3_to_sftp/requirements-openpgp.in -o lambda_src/s3_to_sftp/requirements-openpgp.txt
 	@# The tests run the function on the versions that it ships.
-	@for pin in $$(grep -oE '^[a-z0-9-]+==[0-9.]+' lambda_src/s3_to_sftp/requirements.txt); do \
+	@for pin in $$(grep -hoE '^[a-z0-9-]+==[0-9.]+' lambda_src/s3_to_sftp/requirements*.txt); do \
 	  sed -i.old "s/^$${pin%%=*}==.*/$$pin/" requirements-dev.txt; done; rm requirements-dev.txt.old
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \

@@ -43,8 +43,9 @@ class Plan(AbstractContextManager["Plan"]):
         size: Their bytes.
         failed_before: Those of them that the ledger has as FAILED.
         skipped: What is not sent, and how many: `delivered`, `in_flight`, `operator` (a person has to
-            decide), `settled` (superseded or gone), `not_watched`, `folder_marker`, `older` (put before the
-            time that is asked for), `before` (the marker of an earlier run).
+            decide), `settled` (superseded or gone), `not_watched`, `filtered` (the partner's rules leave it
+            out), `folder_marker`, `older` (put before the time that is asked for), `before` (the marker of
+            an earlier run).
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Plan(AbstractContextManager["Plan"]):
         prefix: str = "",
         since: datetime | None = None,
         after: Position | None = None,
+        is_filtered: Callable[[StoredObject], bool] = lambda _stored: False,
     ) -> None:
         """Begin with nothing.
 
@@ -64,12 +66,14 @@ class Plan(AbstractContextManager["Plan"]):
             prefix: Keys with this prefix only.
             since: What was put at this time or later only.
             after: What comes after this in the list only.
+            is_filtered: Returns whether the partner's rules leave an object out. By default they do not.
         """
         self._ledger = ledger
         self._sources = sources
         self._prefix = prefix
         self._since = since
         self._after = after
+        self._is_filtered = is_filtered
         self._file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - see __exit__
         self.count = self.size = self.failed_before = 0
         self.skipped: Counter[str] = Counter()
@@ -133,7 +137,7 @@ class Plan(AbstractContextManager["Plan"]):
             return "folder_marker"
         if self._since is not None and stored.modified is not None and stored.modified < self._since:
             return "older"
-        return None
+        return "filtered" if self._is_filtered(stored) else None
 
     def _known_as(self, stored: StoredObject) -> str | None:
         """Return why the ledger's items speak against sending it, or `failed`; None: they do not."""

@@ -49,6 +49,7 @@ class DeployedDelivery:
         dead_letter_queue_url: The same.
         secret_arn: None: the login is in the function's environment.
         sources: What it watches, as far as its configuration tells.
+        rules: Identifies the rules of the partner; empty: there are none.
         ciphers: The only ones that it offers, preferred first; empty: the default ones.
         log_group: Of the function.
         configured_by: What has set the function's variables: `construct`, `partner.toml` or `template`;
@@ -67,6 +68,7 @@ class DeployedDelivery:
     dead_letter_queue_url: str | None = None
     secret_arn: str | None = None
     sources: tuple[WatchedSource, ...] = ()
+    rules: str = ""
     ciphers: tuple[str, ...] = ()
     log_group: str = ""
     configured_by: str = ""
@@ -148,6 +150,7 @@ def from_configuration(configuration: Mapping[str, Any]) -> DeployedDelivery:
         dead_letter_queue_url=variables.get("DEAD_LETTER_QUEUE_URL", "").strip() or None,
         secret_arn=variables.get("SSH_SECRET_ARN", "").strip() or None,
         sources=_sources(variables.get("SSH_SOURCES", "")),
+        rules=variables.get("SSH_RULES", "").strip(),
         ciphers=tuple(name.strip() for name in variables.get("SSH_CIPHERS", "").split(",") if name.strip()),
         log_group=(configuration.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}",
         configured_by=variables.get("CONFIGURED_BY", "").strip(),

@@ -1,14 +1,18 @@
 """Which object versions a command is about, and whether their state allows what it does."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
+from urllib.parse import quote
 
 from s3_to_sftp_cli.context import Context
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import printable
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.object_name import parse_object_name, typed_object, typed_pattern
+from s3_to_sftp_cli.receipt_words import after_in_words
+from s3_to_sftp_cli.sizes import count_text
 from s3_to_sftp_cli.times import in_words, local_now, parse_past
 
 IN_FLIGHT_STATES = ("WAITING", "SENDING", "STAGED", "COMMITTING")
@@ -89,6 +93,7 @@ def require_resendable(context: Context, record: Record) -> None:
     """
     if record.state not in _RESENDABLE:
         raise wrong_state(record, "it cannot be sent again")
+    _require_in_s3(record)
     key_item = context.ledger.item(str(record.item["pk"]), "key") or {}
     own = str(record.item.get("sequencer") or _sequencer_of_key(record)).upper()
     committed = str(key_item.get("committed", ""))
@@ -100,6 +105,38 @@ def require_resendable(context: Context, record: Record) -> None:
             hint="Resend the newer one (without --version), or put the older content again.",
             code=ExitCode.CONFLICT,
         )
+
+
+def _require_in_s3(record: Record) -> None:
+    """Refuse a version that was moved or deleted after its delivery.
+
+    Raises:
+        CliError: It was; the error says where it is, and how to send it nevertheless.
+    """
+    if not _is_taken_away(record):
+        return
+    after = record.item["after"]
+    hint = "Put it again: it is a new version, and is delivered."
+    if after.get("bucket"):
+        version = f"?versionId={after['version_id']}" if after.get("version_id") else ""
+        source = shlex.quote(f"{after['bucket']}/{quote(str(after['key']))}{version}")
+        hint = (
+            "Copy it back under its key, and it is delivered again: aws s3api copy-object --bucket "
+            f"{shlex.quote(record.bucket)} --key {shlex.quote(record.key)} --copy-source {source}"
+        )
+    raise CliError(
+        f"{record.key} is no longer there: it was {after_in_words(after)} after its delivery.",
+        hint=hint,
+        code=ExitCode.CONFLICT,
+    )
+
+
+def _is_taken_away(record: Record) -> bool:
+    """Return whether the version was moved or deleted after its delivery, or may have been."""
+    after = record.item.get("after")
+    if not isinstance(after, Mapping) or record.state != "DELIVERED":
+        return False
+    return after.get("action") in {"move", "delete"} and after.get("state") in {"copied", "done"}
 
 
 def _sequencer_of_key(record: Record) -> str:
@@ -136,10 +173,19 @@ class DeliveredInPeriod:
         last: dict[bytes, str] = {}
         sizes: dict[bytes, int] = {}
         numbered: set[bytes] = set()
+        self._taken_away = 0
         for record in self._all():
+            if _is_taken_away(record):
+                self._taken_away += 1
+                continue
             last[_digest(record)] = str(record.item["sk"])
             sizes[_digest(record)] = -1 if was_done(record, id_) else record.size or 0
             (numbered.add if "sequence" in record.receipt else numbered.discard)(_digest(record))
+        if self._taken_away:
+            context.output.note(
+                f"{count_text(self._taken_away, 'object')} of this time cannot be sent again: moved or "
+                "deleted after the delivery. `s3-to-sftp receipts KEY` says where each is."
+            )
         self._last = last
         self.count = sum(size >= 0 for size in sizes.values())
         self.size = sum(size for size in sizes.values() if size >= 0)

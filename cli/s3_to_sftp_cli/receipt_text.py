@@ -9,7 +9,13 @@ from rich.text import Text
 from s3_to_sftp_cli.deliveries import is_final, seconds_to_deliver, sent_so_far
 from s3_to_sftp_cli.layout import labelled, printable
 from s3_to_sftp_cli.ledger import Record
-from s3_to_sftp_cli.receipt_words import checksum_hex, evidence_in_words, hint_of, verified_in_words
+from s3_to_sftp_cli.receipt_words import (
+    after_in_words,
+    checksum_hex,
+    evidence_in_words,
+    hint_of,
+    verified_in_words,
+)
 from s3_to_sftp_cli.sizes import count_text, size_text
 from s3_to_sftp_cli.times import from_epoch, in_words
 
@@ -84,6 +90,8 @@ def _details(record: Record, now: datetime) -> Iterator[tuple[str, str]]:
         yield "remote path", printable(record.remote_path)
     if record.state == "DELIVERED":
         yield from _receipt(record.receipt)
+        if after := after_in_words(record.item.get("after")):
+            yield "afterwards", printable(after)
         return
     for label, text in (("error", record.error), ("reason", record.reason), ("hint", hint_of(record))):
         if text:

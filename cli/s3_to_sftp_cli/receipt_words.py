@@ -48,3 +48,25 @@ def verified_in_words(receipt: Mapping[str, Any]) -> str:
 def hint_of(record: Record) -> str:
     """Return what a person can do about a version; its end promises no retry."""
     return without_retry(record.hint) if record.state in FINAL_STATES else record.hint
+
+
+def after_in_words(after: object) -> str:
+    """Return what was done with the object in S3 after its delivery, or is left to do; empty: nothing."""
+    if not isinstance(after, Mapping):
+        return ""
+    action, state = str(after.get("action", "")), str(after.get("state", ""))
+    done = _AFTER.get(action, action)
+    version = f" (version {after['version_id']})" if after.get("version_id") else ""
+    target = f" to s3://{after['bucket']}/{after.get('key', '')}{version}" if after.get("bucket") else ""
+    reason = f": {after['reason']}" if after.get("reason") else ""
+    match state:
+        case "done":
+            return f"{done}{target}"
+        case "copied":
+            return f"copied{target}, and not deleted yet{reason}"
+        case "gone" | "kept":
+            return f"not {done}{reason}"
+    return f"still to be {done}{target}{reason}"
+
+
+_AFTER = {"tag": "tagged in S3", "move": "moved", "delete": "deleted from S3"}

@@ -54,6 +54,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Spreadsheets take a cell with such a first character for a formula, and names of objects are not ours."""
 
 
+_AFTER = ("action", "state", "bucket", "key", "version_id", "reason")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Selection:
     """Which object versions are shown.
@@ -159,6 +162,7 @@ def row(record: Record, *, now: float) -> dict[str, Any]:
             {**receipt_json(each), "at": None if each.get("at") is None else from_epoch(float(each["at"]))}
             for each in record.earlier_receipts
         ],
+        "after": after_json(record),
         "operator_actions": [
             {
                 "action": str(each.get("action", "")),
@@ -170,6 +174,15 @@ def row(record: Record, *, now: float) -> dict[str, Any]:
             for each in record.operator_actions
         ],
     }
+
+
+def after_json(record: Record) -> dict[str, Any] | None:
+    """Return what was done, or is left to do, with the object in S3 after its delivery; None: nothing."""
+    after = record.item.get("after") if record.state == "DELIVERED" else None
+    if not isinstance(after, Mapping):
+        return None
+    texts = {name: str(after[name]) if after.get(name) else None for name in _AFTER}
+    return {**texts, "at": from_epoch(float(after["at"])) if after.get("at") is not None else None}
 
 
 def receipt_json(receipt: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,14 +16,18 @@ with function_package():
     from cdk_s3_to_sftp.stack import S3ToSftpStack
     from s3_to_sftp.delivery_plan import IfExists
     from s3_to_sftp.rules import profiles
+    from s3_to_sftp.rules.after_delivery import AfterDelivery
     from s3_to_sftp.rules.companion import Companion
     from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
+    from s3_to_sftp.rules.filter import Filter
     from s3_to_sftp.rules.gzip_transform import Gzip, GzipTime
     from s3_to_sftp.rules.invalid import InvalidRule
+    from s3_to_sftp.rules.open_pgp import OpenPgp
     from s3_to_sftp.rules.profiles import Period
     from s3_to_sftp.rules.sequence import Reset, Sequence
 
 __all__ = [
+    "AfterDelivery",
     "Alarms",
     "Bundling",
     "Case",
@@ -32,12 +36,14 @@ __all__ = [
     "DeliveryMetrics",
     "DeliveryRules",
     "DeliverySecurityGroup",
+    "Filter",
     "Gzip",
     "GzipTime",
     "IfExists",
     "InvalidArgument",
     "InvalidRule",
     "Monitoring",
+    "OpenPgp",
     "Period",
     "Reset",
     "S3ToSftp",

@@ -24,8 +24,19 @@ PACKAGE = "s3_to_sftp"
 LOCK = "requirements.txt"
 """Beside the source: every dependency, pinned, with the hashes of its wheels for both architectures."""
 
+LAYER_LOCK = "requirements-openpgp.txt"
+"""The same for the layer of functions whose rules encrypt or sign."""
+
+LAYER_ROOT = "python"
+"""Where Lambda looks for the packages of a layer."""
+
 MANIFEST = f"{PACKAGE}/bundle.json"
 """In the bundle: what it was built from and for, so that one built elsewhere can be checked."""
+
+LAYER_MANIFEST = "openpgp-layer.json"
+"""In the layer, where Python does not look for modules."""
+
+MANIFESTS = (MANIFEST, LAYER_MANIFEST)
 
 _MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 """Lambda's name of an architecture -> the name in the tags of wheels."""
@@ -97,14 +108,31 @@ class Target:
         architecture: As Lambda calls it: `x86_64` or `arm64`.
         python: Minor version of the Lambda runtime, such as `3.13`.
         compiled: Whether compiled modules are included, which requires an interpreter of that version.
+        layer: Whether it is the layer for OpenPGP, and not the function.
     """
 
     architecture: str
     python: str
     compiled: bool = True
+    layer: bool = False
 
     def __str__(self) -> str:
         return f"Python {self.python} on {self.architecture}"
+
+    @property
+    def what(self) -> str:
+        """What is built, in words."""
+        return "layer for OpenPGP" if self.layer else "function"
+
+    @property
+    def lock(self) -> str:
+        """The file with its dependencies."""
+        return LAYER_LOCK if self.layer else LOCK
+
+    @property
+    def manifest(self) -> str:
+        """Where it says what it was built from."""
+        return LAYER_MANIFEST if self.layer else MANIFEST
 
     @property
     def machine(self) -> str:
@@ -126,14 +154,15 @@ def fingerprint(source: Path, target: Target) -> str:
     CDK's own asset hash does not include the target: it would reuse a stale bundle.
     """
     digest = hashlib.sha256(repr(target).encode())
-    for path in (Path(__file__), source / LOCK, *source_files(source)):
+    modules = () if target.layer else source_files(source)
+    for path in (Path(__file__), source / target.lock, *modules):
         name = path.relative_to(source).as_posix() if path.is_relative_to(source) else path.name
         digest.update(f"\n{name} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
     return digest.hexdigest()
 
 
 def build(source: Path, output: Path, target: Target) -> None:
-    """Fill the empty directory `output` with the bundle of the package `source`.
+    """Fill the empty directory `output` with the bundle of the package `source`, or with the layer.
 
     Two runs produce the same bytes, names, modes and times, with uv or with pip. One thing depends on the
     machine: the bytes of compiled modules follow the patch release of its interpreter (the compiler of
@@ -142,14 +171,15 @@ def build(source: Path, output: Path, target: Target) -> None:
     Raises:
         CannotBuild: A tool is missing or failed. `output` then holds an incomplete bundle.
     """
-    _install(source / LOCK, output, target)
-    _remove_traces(output)
-    for path in source_files(source):
+    packages = output / LAYER_ROOT if target.layer else output
+    _install(source / target.lock, packages, target)
+    _remove_traces(packages)
+    for path in () if target.layer else source_files(source):
         copy = output / PACKAGE / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
     manifest = {**asdict(target), "fingerprint": fingerprint(source, target)}
-    (output / MANIFEST).write_text(json.dumps(manifest, sort_keys=True))
+    (output / target.manifest).write_text(json.dumps(manifest, sort_keys=True))
     if target.compiled:
         _compile(output, target)
     normalise(output)
@@ -355,8 +385,14 @@ def main() -> None:
     parser.add_argument("--architecture", choices=_MACHINES, required=True)
     parser.add_argument("--python", required=True)
     parser.add_argument("--compiled", action=argparse.BooleanOptionalAction, required=True)
+    parser.add_argument("--layer", action="store_true")
     options = parser.parse_args()
-    target = Target(architecture=options.architecture, python=options.python, compiled=options.compiled)
+    target = Target(
+        architecture=options.architecture,
+        python=options.python,
+        compiled=options.compiled,
+        layer=options.layer,
+    )
     try:
         build(options.source, options.output, target)
     except CannotBuild as reason:

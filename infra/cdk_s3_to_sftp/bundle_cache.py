@@ -53,7 +53,9 @@ def take(fingerprint: str, output: Path) -> Path | None:
 
 
 def _check(archive: zipfile.ZipFile, fingerprint: str) -> None:
-    if json.loads(archive.read(bundle_builder.MANIFEST))["fingerprint"] != fingerprint:
+    names = set(archive.namelist())
+    manifest = next((name for name in bundle_builder.MANIFESTS if name in names), bundle_builder.MANIFEST)
+    if json.loads(archive.read(manifest))["fingerprint"] != fingerprint:
         raise zipfile.BadZipFile("it is another bundle")
 
 

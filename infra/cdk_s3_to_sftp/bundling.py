@@ -63,15 +63,29 @@ def function_code(
     without, and a synth that skips bundling (context `aws:cdk:bundling-stacks`) produce the same template.
     Only a machine that cannot compile the modules has another hash, because its bundle differs.
     """
+    return _asset(target_of(architecture, runtime, bundling), runtime, bundling)
+
+
+def openpgp_layer_code(
+    *, architecture: lambda_.Architecture, runtime: lambda_.Runtime, bundling: Bundling
+) -> lambda_.AssetCode:
+    """Return what functions whose rules encrypt or sign need besides, as the asset of a layer.
+
+    It has no compiled modules: its one module has ten lines, and the same bytes are built everywhere.
+    """
+    return _asset(layer_target_of(architecture, runtime), runtime, bundling)
+
+
+def _asset(target: Target, runtime: lambda_.Runtime, bundling: Bundling) -> lambda_.AssetCode:
     source = find_source()
     return lambda_.Code.from_asset(
         str(source),
-        asset_hash=bundle_builder.fingerprint(source, target_of(architecture, runtime, bundling)),
+        asset_hash=bundle_builder.fingerprint(source, target),
         # CDK hashes these options, too. So they hold no path, and are the same for all kinds of bundling:
         # the bundler, which CDK calls local, runs Docker itself.
         bundling=cdk.BundlingOptions(
             image=runtime.bundling_image,
-            local=_Bundler(architecture, runtime, bundling),  # type: ignore[arg-type]  # jsii's stub is wrong
+            local=_Bundler(target, bundling),  # type: ignore[arg-type]  # jsii's stub is wrong
         ),
     )
 
@@ -134,9 +148,17 @@ def bundle(
     Raises:
         CannotBuild: It cannot be built in the requested way. `output` may hold an incomplete bundle.
     """
+    build(output, target_of(architecture, runtime, bundling), bundling)
+
+
+def build(output: Path, target: Target, bundling: Bundling) -> None:
+    """Put what the target is into the empty directory `output`.
+
+    Raises:
+        CannotBuild: It cannot be built in the requested way. `output` may hold an incomplete bundle.
+    """
     source = find_source()
-    target = target_of(architecture, runtime, bundling)
-    if not target.compiled:
+    if not target.compiled and not target.layer:
         bundle_builder.say(
             f"No Python {target.python} here: the bundle has no compiled modules (slower cold start)."
         )
@@ -148,7 +170,7 @@ def bundle(
         if bundling is Bundling.LOCAL:
             raise
         local_reason = str(reason)
-    bundle_builder.say(f"Cannot bundle the function on this machine: {local_reason}\nTrying Docker.")
+    bundle_builder.say(f"Cannot bundle the {target.what} on this machine: {local_reason}\nTrying Docker.")
     bundle_builder.empty(output)
     try:
         return _build_in_docker(source, output, target)
@@ -194,6 +216,12 @@ def target_of(
     return Target(architecture=architecture.name, python=python, compiled=compiled)
 
 
+def layer_target_of(architecture: lambda_.Architecture, runtime: lambda_.Runtime = RUNTIME) -> Target:
+    """Return what to build for the layer of a function of this architecture and runtime."""
+    python = runtime.name.removeprefix("python")
+    return Target(architecture=architecture.name, python=python, compiled=False, layer=True)
+
+
 def _build_in_docker(source: Path, output: Path, target: Target) -> None:
     """Run the builder in the Lambda build image, whose interpreter is named like the runtime.
 
@@ -211,6 +239,7 @@ def _build_in_docker(source: Path, output: Path, target: Target) -> None:
                 f"--architecture={target.architecture}",
                 f"--python={target.python}",
                 "--compiled" if target.compiled else "--no-compiled",
+                *(["--layer"] if target.layer else []),
             ],
             volumes=[cdk.DockerVolume(host_path=str(p), container_path=there) for p, there in mounts.items()],
             user=_user(),
@@ -234,27 +263,24 @@ def _user() -> str:
 class _Bundler:
     """CDK calls it when there is no bundle with this hash yet."""
 
-    def __init__(
-        self, architecture: lambda_.Architecture, runtime: lambda_.Runtime, bundling: Bundling
-    ) -> None:
-        self._architecture = architecture
-        self._runtime = runtime
+    def __init__(self, target: Target, bundling: Bundling) -> None:
+        self._target = target
         self._bundling = bundling
 
     def try_bundle(self, output_dir: str, options: object) -> bool:  # noqa: ARG002 -- CDK passes them
         output = Path(output_dir)
-        target = target_of(self._architecture, self._runtime, self._bundling)
+        target = self._target
         fingerprint = bundle_builder.fingerprint(find_source(), target)
         if kept := bundle_cache.take(fingerprint, output):
-            bundle_builder.say(f"Took the bundle of the function for {target} from {kept}.")
+            bundle_builder.say(f"Took the bundle of the {target.what} for {target} from {kept}.")
             return True
         try:
-            bundle(output, architecture=self._architecture, runtime=self._runtime, bundling=self._bundling)
+            build(output, target, self._bundling)
         except CannotBuild as reason:
             raise CannotBuild(f"{reason}\n{_WITHOUT_BUNDLING}") from reason
         bundle_cache.keep(fingerprint, output)
+        size = f"{unzipped_size(output):.0f} MB unzipped"
         bundle_builder.say(
-            f"Bundled the function for {target}: {unzipped_size(output):.0f} MB unzipped, Lambda's limit is "
-            f"{LARGEST_BUNDLE}."
+            f"Bundled the {target.what} for {target}: {size}, Lambda's limit is {LARGEST_BUNDLE}."
         )
         return True

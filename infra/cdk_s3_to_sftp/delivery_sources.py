@@ -6,20 +6,31 @@ import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import is_token
+from cdk_s3_to_sftp.bundling import Bundling
 from cdk_s3_to_sftp.exclusive_use import claim_sequence
+from cdk_s3_to_sftp.moves import check_watched, target_of
 from cdk_s3_to_sftp.notifications import watch
+from cdk_s3_to_sftp.openpgp import OpenPgpLayer, arns_of, secret_in, signing_secrets, transforms_of
 from cdk_s3_to_sftp.permissions import Permissions
 from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_takes_events
-from cdk_s3_to_sftp.rule_examples import example_errors, plan_for, rules_of, warn_of_rules
-from cdk_s3_to_sftp.rules_layer import RulesLayer, names_of_rules, rules_document
+from cdk_s3_to_sftp.rule_examples import (
+    check_filter_of_source,
+    example_errors,
+    plan_for,
+    rules_of,
+    warn_of_rules,
+)
+from cdk_s3_to_sftp.rules_layer import RulesLayer, all_rules, names_of_rules, rules_document
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger, described_sources, known_length, warn_of_shared_names
+from s3_to_sftp.rules.after_delivery import KEEP, AfterDelivery
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import RulesDocument
 
@@ -39,7 +50,12 @@ class DeliverySources(Construct):
     _sources: list[Source]
     _former_sources: list[Source]
     _rules: dict[Source, events.Rule]
+    architecture: lambda_.Architecture
+    runtime: lambda_.Runtime
+    _bundling: Bundling
     _rules_layer: RulesLayer | None = None
+    _openpgp_layer: OpenPgpLayer | None = None
+    _signing_secrets: dict[str, secretsmanager.ISecret]
 
     @property
     def bucket(self) -> s3.IBucket:
@@ -137,6 +153,7 @@ class DeliverySources(Construct):
         """
         source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory, rules=rules)
         self._permissions.grant_read(source, tags=self._reads_tags(source))
+        self._grant_after_delivery(source)
         if source.rules:
             warn_of_rules(self, source.rules)
         self._former_sources.append(source)
@@ -166,6 +183,9 @@ class DeliverySources(Construct):
         if source.trigger.has_rule:
             check_takes_events(self.dead_letter_queue)
             self._permissions.grant_eventbridge_use_of_key(self.dead_letter_queue.encryption_master_key)
+        check_filter_of_source(source, self.server)
+        check_watched(self, source)
+        self._grant_after_delivery(source)
         if rule := watch(self, source, self._queue_policies):
             self._rules[source] = rule
         self._permissions.grant_read(source, tags=self._reads_tags(source))
@@ -174,6 +194,16 @@ class DeliverySources(Construct):
             warn_of_rules(self, source.rules)
         self._sources.append(source)
         self._describe_sources()
+
+    def _grant_after_delivery(self, source: Source) -> None:
+        rule = self._after_delivery(source)
+        target = target_of(self, source, rule)
+        has_versions = source.bucket is self._made_bucket
+        self._permissions.grant_after_delivery(source, rule.action, target, has_versions=has_versions)
+
+    def _after_delivery(self, source: Source) -> AfterDelivery:
+        rules = rules_of(source, self.server)
+        return KEEP if rules is None else rules.after_delivery
 
     def _reads_tags(self, source: Source) -> bool:
         rules = rules_of(source, self.server)
@@ -195,7 +225,31 @@ class DeliverySources(Construct):
                 self, "Rules", document=document, function=self.function, partner=self.server.host
             )
         self._rules_layer.document = document
+        self._provide_openpgp()
         self.function.add_environment("SSH_RULES", document.digest)
+
+    def _provide_openpgp(self) -> None:
+        """Let the function have the library, and read the keys that sign, if rules need them."""
+        rules = all_rules(self.server.rules, [*self._sources, *self._former_sources])
+        if not any(transforms_of(rules)):
+            return
+        if self._openpgp_layer is None:
+            self._openpgp_layer = OpenPgpLayer(
+                self,
+                "OpenPgp",
+                function=self.function,
+                architecture=self.architecture,
+                runtime=self.runtime,
+                bundling=self._bundling,
+            )
+        secrets = signing_secrets(rules)
+        for given in secrets:
+            secret = secret_in(self, given, self._signing_secrets)
+            if secret.secret_arn not in self._signing_secrets:
+                self._signing_secrets[secret.secret_arn] = secret
+                self._permissions.grant_read_secret(secret)
+        if secrets:
+            self.function.add_environment("SSH_SIGNING_KEYS", arns_of(secrets))
 
     def _describe_sources(self) -> None:
         self._write_rules()
@@ -217,7 +271,8 @@ class DeliverySources(Construct):
         """Return the bytes of the environment that are known, with those of the texts."""
         document = self._document
         rules = () if document is None else (document.digest,)
-        return known_length(cdk.Stack.of(self), *texts, *rules, *self.server.variables().values())
+        keys = arns_of(signing_secrets(all_rules(self.server.rules, [*self._sources, *self._former_sources])))
+        return known_length(cdk.Stack.of(self), *texts, *rules, keys, *self.server.variables().values())
 
     def _errors(self) -> list[str]:
         if not self._sources:

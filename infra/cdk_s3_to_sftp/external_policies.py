@@ -38,7 +38,8 @@ class ExternalPolicies(DeliverySources):
         if not sources:
             raise InvalidArgument("bucket", f"must be a source of {self.node.path}, got {bucket.node.path}")
         tagged = [source for source in sources if self._reads_tags(source)]
-        return self._permissions.bucket_policy_statements(sources, tagged=tagged)
+        after = {source: self._after_delivery(source).action for source in sources}
+        return self._permissions.bucket_policy_statements(sources, tagged=tagged, after=after)
 
     @checks_types
     def forwarding_template(self, bucket: s3.IBucket) -> dict[str, Any]:

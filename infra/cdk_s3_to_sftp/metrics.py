@@ -88,6 +88,10 @@ class DeliveryMetrics:
         """Object versions that were deleted from S3 before they could be sent. By default their sum."""
         return self._metric("Gone", "Sum", options)
 
+    def metric_filtered(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Objects that the rule `only` does not let be delivered. By default their sum."""
+        return self._metric("Filtered", "Sum", options)
+
     def metric_circuit_breaker_open(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """1: the circuit breaker is open. 0: the partner is accepting files. No data without traffic.
 

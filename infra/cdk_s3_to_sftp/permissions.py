@@ -1,11 +1,12 @@
 """The permissions of the function's role, and the key and bucket policies that they depend on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from cdk_s3_to_sftp import ledger as ledgers
@@ -14,10 +15,12 @@ from cdk_s3_to_sftp.acknowledgements import acknowledge, acknowledge_wildcard
 from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import is_made_here
 from cdk_s3_to_sftp.function_settings import FunctionResources
+from cdk_s3_to_sftp.moves import Target
 from cdk_s3_to_sftp.regions_and_accounts import other_account
 from cdk_s3_to_sftp.roles import make_role, role_to_grant
-from cdk_s3_to_sftp.sources import Source
+from cdk_s3_to_sftp.sources import Source, escaped
 from cdk_s3_to_sftp.suppressions import Suppression
+from s3_to_sftp.rules.after_delivery import AfterAction
 
 # The attributes hold the sizes of the parts, if S3 stores a checksum of the parts' checksums.
 READ_OBJECTS = (
@@ -29,6 +32,24 @@ READ_OBJECTS = (
 
 READ_TAGS = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
 """For rules that use tags of objects."""
+
+_TAG_OBJECTS = (*READ_TAGS, "s3:PutObjectTagging", "s3:PutObjectVersionTagging")
+_WITHOUT_VERSIONS = "s3:DeleteObject"
+_DELETE_OBJECTS = (_WITHOUT_VERSIONS, "s3:DeleteObjectVersion")
+_PUT_COPIES = (
+    "s3:PutObject",
+    "s3:PutObjectTagging",
+    "s3:ListMultipartUploadParts",  # what is copied in parts is continued
+)
+_ENCRYPT_COPIES = ("kms:Decrypt", "kms:GenerateDataKey")
+
+_OF_SOURCE = {
+    AfterAction.KEEP: (),
+    AfterAction.TAG: _TAG_OBJECTS,
+    AfterAction.MOVE: (*READ_TAGS, *_DELETE_OBJECTS),
+    AfterAction.DELETE: _DELETE_OBJECTS,
+}
+"""What is done with the objects of a source after their delivery."""
 
 # Without it S3 answers 403 for a missing object, as if reading it were denied.
 LIST_BUCKET = ("s3:ListBucket",)
@@ -75,8 +96,6 @@ class Permissions:
 
     def grant_core(self, resources: FunctionResources) -> None:
         """Grant the use of the construct's own resources."""
-        credentials = resources.credentials
-        secret = credentials.secret_full_arn or f"{credentials.secret_arn}-??????"
         self._allow(resources.log_group.log_group_arn, "logs:CreateLogStream", "logs:PutLogEvents")
         self._allow(
             resources.queue.queue_arn,
@@ -87,16 +106,21 @@ class Permissions:
             "sqs:SendMessage",  # continues an object that takes longer than one invocation
         )
         self._allow(resources.dead_letter_queue.queue_arn, "sqs:SendMessage")
-        self._allow(secret, "secretsmanager:GetSecretValue")
+        self._allow(_full_arn(resources.credentials), "secretsmanager:GetSecretValue")
         self._allow(resources.ledger.table_arn, *ledgers.ACTIONS)
         self._allow(resources.event_bus.event_bus_arn, "events:PutEvents")
-        self._use_key(credentials.encryption_key, "kms:Decrypt")
+        self._use_key(resources.credentials.encryption_key, "kms:Decrypt")
         self._use_key(resources.ledger.encryption_key, *ledgers.KEY_ACTIONS)
         self._warn_of_fixed_role()
 
     def grant_send_to_encrypted_queue(self, key: kms.IKey | None) -> None:
         """Grant the use of the key of a queue, if any."""
         self._use_key(key, *_SEND_TO_ENCRYPTED_QUEUE)
+
+    def grant_read_secret(self, secret: secretsmanager.ISecret) -> None:
+        """Grant reading one more secret."""
+        self._allow(_full_arn(secret), "secretsmanager:GetSecretValue")
+        self._use_key(secret.encryption_key, "kms:Decrypt")
 
     def grant_read(self, source: Source, *, tags: bool) -> None:
         """Grant reading the objects of a source.
@@ -110,6 +134,31 @@ class Permissions:
         acknowledge_wildcard(self.granted, source.objects, suppressions.ROLE_OBJECTS)
         self._use_key(source.bucket.encryption_key, "kms:Decrypt")
         self._warn_of_foreign_bucket(source)
+
+    def grant_after_delivery(
+        self, source: Source, action: AfterAction, target: Target | None, *, has_versions: bool
+    ) -> None:
+        """Grant what is done with the objects of a source after their delivery.
+
+        Args:
+            source: The source.
+            action: What is done.
+            target: Where they are moved to; None: nowhere.
+            has_versions: Whether its bucket is known to have versions.
+        """
+        if actions := [
+            each for each in _OF_SOURCE[action] if not (has_versions and each == _WITHOUT_VERSIONS)
+        ]:
+            self._allow(source.objects, *actions)
+            acknowledge_wildcard(self.granted, source.objects, suppressions.ROLE_OBJECTS)
+        if target is None:
+            return
+        arn = f"arn:{cdk.Aws.PARTITION}:s3:::{target.name}"
+        bucket_arn = target.bucket.bucket_arn if target.bucket is not None else arn
+        objects = f"{bucket_arn}/{escaped(target.prefix)}*"
+        self._allow(objects, *_PUT_COPIES)
+        acknowledge_wildcard(self.granted, objects, suppressions.ROLE_MOVED_OBJECTS)
+        self._use_key(target.encryption_key, *_ENCRYPT_COPIES)
 
     def grant_vpc_access(self) -> iam.Policy | None:
         """Grant what Lambda needs to connect the function to a VPC.
@@ -180,18 +229,24 @@ class Permissions:
         return list(self._key_statements.get(key.key_arn, []))
 
     def bucket_policy_statements(
-        self, sources: Sequence[Source], *, tagged: Sequence[Source]
+        self, sources: Sequence[Source], *, tagged: Sequence[Source], after: Mapping[Source, AfterAction]
     ) -> list[iam.PolicyStatement]:
         """Return what the policy of the sources' bucket must contain if it belongs to another account.
 
         Args:
             sources: Those of the bucket.
             tagged: Those of them whose rules use tags of their objects.
+            after: What is done with the objects of each after their delivery.
         """
         tags = [self._statement_for_role(READ_TAGS, [each.objects for each in tagged])] if tagged else []
         return [
             self._statement_for_role(READ_OBJECTS, [each.objects for each in sources]),
             *tags,
+            *(
+                self._statement_for_role(_OF_SOURCE[action], [source.objects])
+                for source, action in after.items()
+                if _OF_SOURCE[action]
+            ),
             self._statement_for_role(LIST_BUCKET, [sources[0].bucket.bucket_arn]),
         ]
 
@@ -279,6 +334,11 @@ class Permissions:
             f"Bucket {source.bucket.node.path} belongs to account {theirs}: its policy must contain the "
             "statements of `bucket_policy_statements(bucket)`.",
         )
+
+
+def _full_arn(secret: secretsmanager.ISecret) -> str:
+    """Return the ARN of a secret; where its last six characters are not known, with wildcards for them."""
+    return secret.secret_full_arn or f"{secret.secret_arn}-??????"
 
 
 def _logs_of(stack: cdk.Stack) -> iam.ServicePrincipal:

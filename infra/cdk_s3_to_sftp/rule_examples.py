@@ -9,6 +9,7 @@ from constructs import IConstruct
 
 from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
+from cdk_s3_to_sftp.openpgp import check_keys
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.source_registry import identity
 from cdk_s3_to_sftp.sources import Source
@@ -16,6 +17,7 @@ from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists
 from s3_to_sftp.errors import RemotePathRefused, RuleRefused
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.explanation import plan_as_json
+from s3_to_sftp.rules.filter import never_matches
 from s3_to_sftp.rules.plan import PlannedObject, plan
 from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.template import Template
@@ -31,6 +33,19 @@ _SAMPLE_VALUE = "x"
 def rules_of(source: Source, server: SftpServer) -> DeliveryRules | None:
     """Return the rules for the objects of a source."""
     return server.rules if source.rules is None else source.rules
+
+
+def check_filter_of_source(source: Source, server: SftpServer) -> None:
+    """Refuse a filter that lets no object of the source through.
+
+    Raises:
+        InvalidArgument: It does not.
+    """
+    rules = rules_of(source, server)
+    if rules is None or rules.only is None or is_token(source.prefix) or is_token(source.suffix):
+        return
+    if why := never_matches(rules.only, prefix=source.prefix or "", suffix=source.suffix or ""):
+        raise InvalidArgument("rules", f"must let some objects of {source} be delivered by 'only', but {why}")
 
 
 def may_hold(source: Source, key: str) -> bool:
@@ -117,7 +132,12 @@ def example_errors(server: SftpServer, sources: Sequence[Source]) -> list[str]:
 
 
 def warn_of_rules(scope: IConstruct, rules: DeliveryRules) -> None:
-    """Warn if rules weaken a guarantee, or if nothing shows at synth that they can be kept."""
+    """Warn if rules weaken a guarantee, or if nothing shows at synth that they can be kept.
+
+    Raises:
+        InvalidRule: Keys that they name cannot be used today.
+    """
+    check_keys(scope, rules)
     if rules.is_direct:
         warn(
             scope,
@@ -170,6 +190,12 @@ def _errors_of(
             f"the example {key!r} of the rules is an object of no source that has these rules "
             f"({filters or 'there is none'}): change the example, or the prefix or suffix of a source"
         )
+    if rules.only is not None and (why := rules.only.refusal_of_key(key)):
+        yield (
+            f"the example {key!r} of the rules is not delivered, by their rule 'only': {why}. Change the "
+            "example, or the rule"
+        )
+        return
     number = None
     if rules.sequence:
         number = numbers.setdefault(rules.sequence.name, rules.sequence.start)

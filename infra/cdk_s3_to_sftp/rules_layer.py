@@ -14,6 +14,7 @@ from aws_cdk import aws_s3_assets as assets
 from constructs import Construct, IConstruct
 
 from cdk_s3_to_sftp.arguments import is_token
+from cdk_s3_to_sftp.openpgp import signing_secrets, with_names_of_secrets
 from cdk_s3_to_sftp.sources import Source
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
@@ -36,7 +37,16 @@ def rules_document(partner: DeliveryRules | None, sources: Sequence[Source]) -> 
     names = names_of_rules(sources)
     if partner is None and not names:
         return None
-    return RulesDocument(partner=partner, sources={name: rules for rules, name in names.items()})
+    secrets = signing_secrets(all_rules(partner, sources))
+    return RulesDocument(
+        partner=None if partner is None else with_names_of_secrets(partner, secrets),
+        sources={name: with_names_of_secrets(rules, secrets) for rules, name in names.items()},
+    )
+
+
+def all_rules(partner: DeliveryRules | None, sources: Sequence[Source]) -> list[DeliveryRules]:
+    """Return the rules of the partner, and those that sources have of their own."""
+    return [each for each in (partner, *(source.rules for source in sources)) if each is not None]
 
 
 class RulesLayer(Construct):

@@ -336,6 +336,8 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         self._former_sources = []
         self._operators = []
         self._rules = {}
+        self._bundling = bundling
+        self._signing_secrets = {}
         if server.rules:
             warn_of_rules(self, server.rules)
         for source in sources:

@@ -97,7 +97,7 @@ class Source:
     @property
     def objects(self) -> str:
         """The ARN of all objects that may have to be read, ending with a wildcard."""
-        return self.bucket.arn_for_objects(f"{_literal(self.prefix)}*")
+        return self.bucket.arn_for_objects(f"{escaped(self.prefix)}*")
 
     def objects_named(self, pattern: str) -> str:
         """Return the ARN of the objects with such a name between prefix and suffix.
@@ -105,14 +105,14 @@ class Source:
         Args:
             pattern: As in a policy: `*` stands for any text.
         """
-        return self.bucket.arn_for_objects(f"{_literal(self.prefix)}{pattern}{_literal(self.suffix)}")
+        return self.bucket.arn_for_objects(f"{escaped(self.prefix)}{pattern}{escaped(self.suffix)}")
 
 
 _RELATIVE = ("relative_key", "relative_folder")
 """Fields of rules for which the function must know the prefix."""
 
 
-def _literal(text: str | None) -> str:
+def escaped(text: str | None) -> str:
     """Escape a text for a policy, to which `${` begins a variable, and `${$}` is a dollar sign."""
     return text.replace("${", "${$}{") if text and not is_token(text) else text or ""
 

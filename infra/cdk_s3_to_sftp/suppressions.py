@@ -117,6 +117,12 @@ ROLE_OBJECTS = Suppression(
     "prefix= narrows it down.",
 )
 
+ROLE_MOVED_OBJECTS = Suppression(
+    (f"AwsSolutions-IAM5[Resource::{OBJECTS}]",),
+    "AfterDelivery.move() puts every delivered object there, and their names are not known in advance. "
+    "Without it the role does not have these actions.",
+)
+
 ROLE_NETWORK = Suppression(
     ("AwsSolutions-IAM5[Resource::*]", "CKV_AWS_111"),
     "The network interfaces that Lambda creates are not known in advance; the function's own code is denied "

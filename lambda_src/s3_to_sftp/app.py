@@ -140,7 +140,20 @@ def _execution(
         ledger=ledger,
         table=Table(new_client("dynamodb", config=_SMALL_ANSWERS), settings.ledger_table),
         unknown_outcome=settings.unknown_outcome,
+        signing_key=_signing_keys(settings, new_client) if settings.signing_keys else None,
     )
+
+
+def _signing_keys(settings: Settings, new_client: NewClient) -> Callable[[str], Any]:
+    """Return what reads keys that sign: nothing of it is loaded before the first one is needed."""
+
+    @functools.cache
+    def keys() -> Any:
+        from s3_to_sftp.rules.signing_keys import SigningKeys
+
+        return SigningKeys(new_client("secretsmanager", config=_SMALL_ANSWERS), settings.signing_keys)
+
+    return lambda name: keys().key(name)
 
 
 def _selftests(

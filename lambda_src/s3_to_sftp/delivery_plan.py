@@ -64,6 +64,35 @@ class PlannedCompanion(PlannedFile):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlannedAction:
+    """What happens to the object in S3 once its receipt is recorded.
+
+    Attributes:
+        action: `tag`, `move` or `delete`.
+        tags: Names and values, of `tag`.
+        bucket: Where to, of `move`.
+        key: The key there.
+    """
+
+    action: str
+    tags: tuple[tuple[str, str], ...] = ()
+    bucket: str = ""
+    key: str = ""
+
+    def as_item(self, *, is_proven: bool = True) -> dict[str, object]:
+        """Return what the ledger keeps of it, from the receipt on.
+
+        Args:
+            is_proven: Whether something proves the delivery; what is only assumed changes nothing in S3.
+        """
+        target = {"bucket": self.bucket, "key": self.key} if self.bucket else {}
+        tags = {"tags": dict(self.tags)} if self.tags else {}
+        why = "Nothing proves the delivery: the RENAME was not answered."
+        state = {"state": "pending"} if is_proven else {"state": "kept", "reason": why}
+        return {"action": self.action, **state, **target, **tags}
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeliveryPlan:
     """Everything that will happen to one object, in order.
 
@@ -77,8 +106,10 @@ class DeliveryPlan:
         modified: Modification time of the data, in seconds since 1970; None: as the server sets it.
         requires_attributes: Whether an object is not delivered if the server refuses mode or time.
         sequence: Name of the sequence that the object gets a number of; None: it gets none.
+        number: The number; None: it has none yet.
         digests: Algorithms of the checksums that the companions hold.
         transforms: What is done to the bytes on their way, in order, in words; none: they stay as they are.
+        after: What happens to the object in S3 once the receipt is recorded; None: nothing.
     """
 
     file: PlannedFile
@@ -89,8 +120,15 @@ class DeliveryPlan:
     modified: int | None = None
     requires_attributes: bool = False
     sequence: str | None = None
+    number: int | None = None
     digests: tuple[str, ...] = ()
     transforms: tuple[str, ...] = ()
+    after: PlannedAction | None = None
+
+    @property
+    def number_in_names(self) -> str:
+        """What tells whose number it is; empty: there is none in the names."""
+        return f"{self.sequence} {self.number}" if self.number is not None else ""
 
     @property
     def must_be_prepared(self) -> bool:

@@ -36,9 +36,12 @@ DeliveryError
 │   └── RequestRefused            the server answered a request with an error status
 │       ├── ResumeRefused         the server did not let this file be resumed now
 │       └── TargetNotAFile        the final name belongs to a directory, or to anything else but a file
+├── TransformFailed               a file could not be encrypted or otherwise changed on its way
 ├── LedgerError                   the ledger cannot be read or written, or is corrupt
 ├── QueueError                    a message cannot be deferred, continued or dead-lettered, and stays
 ├── OutcomeUnknown                a RENAME was not answered, and nothing shows whether it happened
+├── MovedAfterDelivery            it was moved or deleted after its delivery, and should be sent again
+├── AfterDeliveryFailed           the object is delivered; what the rules want done with it in S3 is not
 ├── EarlierRenamePending          a RENAME of an earlier attempt may still happen and cannot be prevented
 └── NoProgress                    several invocations in a row have sent nothing of it
 
@@ -316,6 +319,10 @@ class TargetNotAFile(RequestRefused):
     """The final name belongs to a directory, or to something else of the partner's that must not be moved."""
 
 
+class TransformFailed(DeliveryError):
+    """A file could not be encrypted, or otherwise changed on its way, for a cause outside its rules."""
+
+
 class OutcomeUnknown(DeliveryError):
     """A RENAME was not answered, and nothing visible at the partner shows whether it happened."""
 
@@ -336,6 +343,24 @@ class LedgerError(DeliveryError):
 
 class QueueError(DeliveryError):
     """A message cannot be deferred, continued or dead-lettered: it stays in the queue as it is."""
+
+
+class MovedAfterDelivery(DeliveryError):
+    """An operator wants a version sent again that was moved or deleted after its delivery."""
+
+    disposition = Disposition.PERMANENT
+
+
+class AfterDeliveryFailed(DeliveryError):
+    """The object is delivered, and its receipt recorded. What the rules want done with it in S3 is not.
+
+    Attributes:
+        receipt: Of the delivery; None: it was recorded by an earlier attempt.
+        retry_after: Seconds; None: as for any error.
+    """
+
+    receipt: object = None
+    retry_after: float | None = None
 
 
 NOT_LET_IN = (PartnerError, CredentialsError)

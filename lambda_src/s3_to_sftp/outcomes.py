@@ -7,10 +7,12 @@ DeliveryError
 ├── LeaseHeld                     another function is sending this key now
 ├── CircuitOpen                   the circuit breaker is open: nobody connects for a while
 ├── DeliveriesPaused              an operator has paused deliveries
+├── TooYoung                      the rules say to wait until the object is older
 ├── DeadlineTooClose              not started: the invocation would end first
 ├── CheckpointSaved               unfinished: the next invocation resumes it
 └── NothingToSend                 the object needs no delivery
     ├── AlreadyDelivered          this version is at the partner
+    ├── Filtered                  the rules say that such objects are not delivered
     ├── FolderMarker              an empty object that stands for a folder
     ├── Skipped                   something else has the final name, and the rules say not to send it then
     ├── AlreadyGone               this version was found missing from S3 before
@@ -67,6 +69,10 @@ class DeliveriesPaused(_NotNow):
         self.paused_for = paused_for
 
 
+class TooYoung(_NotNow):
+    """The partner's rules say to wait until the object is older."""
+
+
 class DeadlineTooClose(_NotNow):
     """The delivery was not started, because the invocation would end first."""
 
@@ -83,12 +89,22 @@ class NothingToSend(DeliveryError):
     disposition = Disposition.DONE
 
 
+class Filtered(NothingToSend):
+    """The partner's rules say that such objects are not delivered."""
+
+
 class Skipped(NothingToSend):
     """Something else has the final name, and the partner's rules say that the object is not sent then."""
 
 
 class AlreadyDelivered(NothingToSend):
-    """This version is at the partner, or was until they processed it."""
+    """This version is at the partner, or was until they processed it.
+
+    Attributes:
+        has_action_left: Whether something is left to do with the object in S3.
+    """
+
+    has_action_left: bool = False
 
 
 class FolderMarker(NothingToSend):

@@ -82,7 +82,7 @@ class SelftestFiles:
 
     def _remove_file(self, receipt: Fields) -> str:
         path, size = receipt.text("remote_path"), receipt.integer("bytes")
-        if not posixpath.basename(path).startswith(NAME_PREFIX):
+        if not _is_of_selftest(path):
             return f"Its remote path {path!r} is not that of a self-test."
         if self._sftp.connect().host_key != receipt.text("host_key"):
             return "The server has another host key than the one that received the file."
@@ -94,6 +94,15 @@ class SelftestFiles:
             return f"The server does not show {path!r}: nothing tells whether it is still the same file."
         if seen.size != size or seen.is_regular is False:
             return f"{path!r} is another file by now: it has {seen.size} bytes, {size} were sent."
-        if not self._sftp.run(lambda session: is_removed(session, path)):
+        if not self._is_removed(path):
             return f"The server does not let {path!r} be removed; the partner has to."
-        return ""
+        beside = receipt.texts("companions") if "companions" in receipt.names() else ()
+        staying = [each for each in beside if not (_is_of_selftest(each) and self._is_removed(each))]
+        return f"{path!r} is removed, and {', '.join(map(repr, staying))} beside it stays." if staying else ""
+
+    def _is_removed(self, path: str) -> bool:
+        return self._sftp.run(lambda session: is_removed(session, path))
+
+
+def _is_of_selftest(path: str) -> bool:
+    return posixpath.basename(path).startswith(NAME_PREFIX)

@@ -23,6 +23,7 @@ VARIABLES = frozenset(
         "SSH_DIR",
         "SSH_SOURCES",
         "SSH_RULES",
+        "SSH_SIGNING_KEYS",
         "SSH_HOST_KEY",
         "SSH_SECRET_ARN",
         "SSH_MAX_CONNECTIONS",
@@ -69,6 +70,7 @@ class Settings:
         directory: Remote directory; empty means the directory that the login starts in.
         sources: Those whose objects go to other directories, or have their own rules.
         rules: Digest of the document with the partner's rules; None: there are none.
+        signing_keys: ARNs of the secrets with keys that sign: rules call the first `key-1`.
         max_connections: How many connections one function may have open at a time.
         keep_connection: Whether one connection stays open between invocations.
         connect_timeout: Seconds for the TCP connection; None: the default.
@@ -90,6 +92,7 @@ class Settings:
     directory: str = ""
     sources: tuple[SourceDirectory, ...] = ()
     rules: str | None = None
+    signing_keys: tuple[str, ...] = ()
     max_connections: int = 1
     keep_connection: bool = True
     connect_timeout: int | None = None
@@ -132,6 +135,7 @@ class Settings:
             directory=checked_directory("SSH_DIR", environment.get("SSH_DIR", "").strip()),
             sources=configured_sources(environment.get("SSH_SOURCES", ""), rules=rules),
             rules=rules,
+            signing_keys=_words(environment.get("SSH_SIGNING_KEYS", "")),
             max_connections=_optional_number(environment, "SSH_MAX_CONNECTIONS", 1, 64) or 1,
             connect_timeout=_optional_number(environment, "SSH_CONNECT_TIMEOUT", 1, 300),
             reply_timeout=_optional_number(environment, "SSH_REPLY_TIMEOUT", 10, 600),

@@ -3,11 +3,22 @@
 Importing this module costs nothing: it needs only the standard library.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 
 class StreamTransform(Protocol):
-    """One pass over a file: it is given all bytes in order, and gives back what comes out."""
+    """One pass over a file: it is given all bytes in order, and gives back what comes out.
+
+    Each method may raise a `DeliveryError`. What came out until then is no file, and `close` is still needed.
+
+    Attributes:
+        about: What the receipt says of it besides the plan.
+    """
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """See the class."""
 
     def feed(self, data: bytes | memoryview) -> bytes:
         """Take the next bytes, and return what is ready, which may be nothing.

@@ -8,8 +8,8 @@ from typing import Protocol
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from s3_to_sftp.errors import DeliveryError, Disposition
-from s3_to_sftp.outcomes import AlreadyGone, Superseded
+from s3_to_sftp.errors import AfterDeliveryFailed, DeliveryError, Disposition
+from s3_to_sftp.outcomes import AlreadyGone, Filtered, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.receipt import Receipt
 
@@ -112,6 +112,8 @@ class LambdaTelemetry:
         """Log the reason and count it."""
         if isinstance(error, Superseded):
             metrics.add_metric("Superseded", MetricUnit.Count, 1)
+        if isinstance(error, Filtered):
+            metrics.add_metric("Filtered", MetricUnit.Count, 1)
         if isinstance(error, AlreadyGone):
             metrics.add_metric("Gone", MetricUnit.Count, 1)
         if isinstance(error, DeliveryError):
@@ -159,8 +161,9 @@ class LambdaTelemetry:
         if is_failure:
             metrics.add_metric("Failed", MetricUnit.Count, 1)
         log = _LEVELS.get(error.disposition, logger.info)
+        is_delivered = isinstance(error, AfterDeliveryFailed)
         log(
-            f"not delivered: {error}" if is_failure else str(error),
+            f"not delivered: {error}" if is_failure and not is_delivered else str(error),
             extra={
                 "error": type(error).__name__,
                 "reason": error.reason,

@@ -30,7 +30,10 @@ _KEPT_BYTES = 4096
 """Of what a server says. A text of so many may end within a secret."""
 
 # Compiled when they are needed: a cold start does not use them.
-_PRIVATE_KEY = r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|$)"
+_PRIVATE_KEY = (
+    r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"
+    r".*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|$)"
+)
 # C0 and C1 controls, line separators, bidirectional controls, zero-width characters, and noncharacters.
 _NOT_SHOWN = (
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff"

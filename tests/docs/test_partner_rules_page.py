@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import aws_cdk as cdk
+import pysequoia
 import pytest
 
 import cdk_s3_to_sftp
@@ -25,7 +27,15 @@ PAGE = (Path(__file__).parents[2] / "docs/guides/partner-rules.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 DEMANDS, _, REST = PAGE.partition("## One line for each demand")[2].partition("### Not yet")
 PROFILES = REST.partition("## Profiles")[2].partition("## Reference")[0]
-NAMES: dict[str, Any] = {name: getattr(cdk_s3_to_sftp, name) for name in cdk_s3_to_sftp.__all__}
+NAMES: dict[str, Any] = {
+    **{name: getattr(cdk_s3_to_sftp, name) for name in cdk_s3_to_sftp.__all__},
+    # What the page says that it stands for.
+    "our_key": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:bank/signing-key-AbCdEf",
+    **{
+        name: str(pysequoia.Tsk.generate(name).extract_certificate())
+        for name in ("partner_key", "second_key")
+    },
+}
 """What users import from the construct's package."""
 NOW = 1_795_860_000
 """When the examples of the page are put and delivered: 2026-11-28 10:00 UTC."""
@@ -71,20 +81,26 @@ def construct(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def written(construct: None) -> dict[str, Any]:
+def written(
+    construct: None, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """What the snippets of the page define."""
-    namespace: dict[str, Any] = {}
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "bank.asc").write_text(NAMES["partner_key"])
+    monkeypatch.chdir(folder)
+    namespace: dict[str, Any] = {"self": cdk.Stack(), "Path": Path}
     for snippet in SNIPPETS:
         exec(snippet, namespace)
     return namespace
 
 
 def test_snippets_run_as_users_write_them(written: dict[str, Any]) -> None:
-    assert len(SNIPPETS) == 2
+    assert len(SNIPPETS) == 3
     assert written["older_worldpay"].max_name_length == 100
     assert [planned(written["rules"], key).file.path for key in written["rules"].examples] == [
         "SALARIES_20261128_000001.CSV"
     ]
+    assert planned(written["encrypted"], "salaries.xml").file.path == "salaries.xml.pgp"
 
 
 def test_steps_on_the_page_are_those_of_the_plan(written: dict[str, Any]) -> None:
@@ -100,6 +116,7 @@ def test_python_of_a_demand_is_a_rule(cells: list[str]) -> None:
         '`name="{key}"`',
         "`if_exists=IfExists.REPLACE`",
         "`temporary=None`",
+        "`after_delivery=AfterDelivery.keep()`",
     }
 
 

@@ -79,6 +79,8 @@ MORE = {
     "keys or `SSH_DIR` have been changed.",
     "DeliveriesPaused": "The line says who, why and until when. `s3-to-sftp resume` resumes them.",
     "LeaseHeld": "No action needed.",
+    "TransformFailed": "It will be retried from the beginning of the file. Give the function more memory if "
+    "the line says that it had none left.",
     "OutcomeUnknown": "Ask the partner as the line says. If the file has arrived: `s3-to-sftp confirm KEY "
     "--reason "
     "TEXT`; if not: `s3-to-sftp resend KEY --reason TEXT`. `unknown_outcome` decides without asking.",

@@ -108,3 +108,14 @@ def test_bank_with_sequence_and_companions_example_delivers(deploy: Deploy) -> N
         assert (inbox / f"{path.name}.sha256").read_text() == f"{digest}  {path.name}\n"
     # What an attempt that was ended has left is removed behind the marker.
     wait_until(lambda: len({*inbox.iterdir()} - others) == 4 * len(bodies), "nothing else", example.explain)
+
+
+def test_retailer_with_markers_and_archive_example_delivers(deploy: Deploy) -> None:
+    example = deploy("retailer_with_markers_and_archive", "Reports")
+    example.put("ToLabel", "reports/2026-10/drafts/CH.tsv", b"draft")
+    example.put("ToLabel", "reports/2026-10/CH.tsv", b"sales")
+    assert example.arrived("reports/2026-10_CH.tsv") == b"sales"
+    assert example.arrived("reports/2026-10_CH.ctrl") == b""
+    wanted = {"delivered/reports/2026-10/CH.tsv": b"sales", "reports/2026-10/drafts/CH.tsv": b"draft"}
+    wait_until(lambda: example.objects("ToLabel") == wanted, "the report in the archive", example.explain)
+    assert not example.directory("reports/drafts_CH.tsv").exists()

@@ -41,7 +41,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def synth(output: Path) -> Path:
     """Bundle as CDK does when cdk.out has no asset with this hash."""
     output.mkdir()
-    bundler = bundling._Bundler(lambda_.Architecture.X86_64, bundling.RUNTIME, Bundling.LOCAL)
+    bundler = bundling._Bundler(bundling.target_of(lambda_.Architecture.X86_64), Bundling.LOCAL)
     assert bundler.try_bundle(str(output), None)
     return output
 
@@ -182,3 +182,21 @@ def test_app_in_another_directory_uses_the_cache(cache: Path, bundle: Path, tmp_
     assert f"Took the bundle of the function for Python 3.13 on x86_64 from {cache}" in done.stderr
     (asset,) = (path for path in (tmp_path / "out").glob("asset.*") if path.is_dir())
     assert hashes(asset) == hashes(bundle)
+
+
+def test_layer_is_cached_apart_from_the_function(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = bundling.layer_target_of(lambda_.Architecture.X86_64)
+    built = []
+    for number in range(2):
+        output = tmp_path / str(number)
+        output.mkdir()
+        assert bundling._Bundler(target, Bundling.LOCAL).try_bundle(str(output), None)
+        built.append(hashes(output))
+        monkeypatch.setattr(bundling, "build", None)
+    assert built[0] == built[1]
+    assert any(name.startswith("python/pysequoia/") for name in built[0])
+    assert [each.stem for each in cache.iterdir()] == [
+        bundle_builder.fingerprint(bundling.find_source(), target)
+    ]

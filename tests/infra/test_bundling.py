@@ -33,10 +33,10 @@ def no_installer(monkeypatch: pytest.MonkeyPatch) -> None:
 def three_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle of one file, which does not compress."""
 
-    def bundle(output: Path, **_: object) -> None:
+    def build(output: Path, *_: object) -> None:
         (output / "noise").write_bytes(os.urandom(3 * 1024 * 1024))
 
-    monkeypatch.setattr(bundling, "bundle", bundle)
+    monkeypatch.setattr(bundling, "build", build)
 
 
 class TestBundling:
@@ -105,7 +105,7 @@ class TestBundling:
     def test_bundling_prints_the_unzipped_size_and_the_quota(
         self, tmp_path: Path, three_megabytes: None, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        bundler = bundling._Bundler(lambda_.Architecture.ARM_64, bundling.RUNTIME, Bundling.AUTO)
+        bundler = bundling._Bundler(bundling.target_of(lambda_.Architecture.ARM_64), Bundling.AUTO)
         bundler.try_bundle(str(tmp_path), None)
         assert capsys.readouterr().err == (
             "Bundled the function for Python 3.13 on arm64: 3 MB unzipped, Lambda's limit is 250.\n"

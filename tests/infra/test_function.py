@@ -9,7 +9,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 
-from cdk_s3_to_sftp import DeliveryRules, SftpServer, Source, UnknownOutcome
+from cdk_s3_to_sftp import DeliveryRules, OpenPgp, SftpServer, Source, UnknownOutcome
 from s3_to_sftp import configured_by, settings, unknown_outcome
 from tests.infra.conftest import Synthesise
 from tests.infra.templates import (
@@ -97,6 +97,9 @@ class TestFunction:
         assert own_properties(default_template, "AWS::Lambda::Function")["RecursiveLoop"] == "Allow"
 
 
+SIGNING_KEY = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:signing-AbCdEf"
+
+
 def as_deployed(written: dict[str, Any]) -> dict[str, str]:
     """The variables, with the name of each in place of a value that only a deployment knows."""
     texts = {name: value if isinstance(value, str) else name for name, value in written.items()}
@@ -116,7 +119,7 @@ class TestEnvironment:
             connect_timeout=cdk.Duration.seconds(5),
             reply_timeout=cdk.Duration.minutes(5),
             unknown_outcome=UnknownOutcome.RESEND,
-            rules=DeliveryRules(name="{name}"),
+            rules=DeliveryRules(name="{name}", transforms=[OpenPgp(sign_with=SIGNING_KEY)]),
         )
         source = Source(s3.Bucket(stack, "Theirs"), directory="/theirs")
         written = environment_variables(

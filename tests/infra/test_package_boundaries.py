@@ -54,8 +54,8 @@ def test_rules_and_plans_need_only_the_standard_library() -> None:
     used = {name for name in imports(CONSTRUCT) if name.startswith("s3_to_sftp.")}
     loaded = modules_loaded_without_packages(*used)
     assert used < loaded
-    folders = {name.split(".")[1] for name in loaded if name.count(".") > 1}
-    assert folders == {"rules"}
+    others = {name for name in loaded if name.count(".") > 1 and not name.startswith("s3_to_sftp.rules.")}
+    assert others == {"s3_to_sftp.ssh.pasted_text"}
 
 
 def test_packages_are_not_found_without_them() -> None:
@@ -101,14 +101,19 @@ def pins(path: Path) -> dict[str, str]:
     return dict(first.split("==") for first, *_ in lines)
 
 
-@pytest.mark.parametrize("name", ["aws-lambda-powertools", "boto3", "paramiko"])
+LOCKS = ["requirements.txt", "requirements-openpgp.txt"]
+
+
+@pytest.mark.parametrize("name", ["aws-lambda-powertools", "boto3", "paramiko", "pysequoia"])
 def test_development_pins_equal_the_shipped_pins(name: str) -> None:
-    assert pins(REPOSITORY / "requirements-dev.txt")[name] == pins(FUNCTION / "requirements.txt")[name]
+    shipped = {name: pin for lock in LOCKS for name, pin in pins(FUNCTION / lock).items()}
+    assert pins(REPOSITORY / "requirements-dev.txt")[name] == shipped[name]
 
 
-def test_every_shipped_dependency_has_a_hash() -> None:
-    lock = (FUNCTION / "requirements.txt").read_text()
-    for requirement in lock.replace("\\\n", " ").splitlines():
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_shipped_dependency_has_a_hash(lock: str) -> None:
+    text = (FUNCTION / lock).read_text()
+    for requirement in text.replace("\\\n", " ").splitlines():
         if requirement and requirement[0].isalnum():
             assert "--hash=sha256:" in requirement
 

@@ -75,6 +75,10 @@ class MemoryS3:
         tags = self.tags.get(request["Key"], {})
         return {"TagSet": [{"Key": name, "Value": value} for name, value in tags.items()]}
 
+    def put_object_tagging(self, **request: Any) -> None:
+        self._object(request)
+        self.tags[request["Key"]] = {each["Key"]: each["Value"] for each in request["Tagging"]["TagSet"]}
+
     def get_object_attributes(self, **request: Any) -> dict[str, Any]:
         self.attributes.append(request)
         data = self._object(request)

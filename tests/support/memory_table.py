@@ -32,10 +32,12 @@ class MemoryTable(Table):
                 self._make(change)
         return refused
 
-    def _holds(self, change: Change, name: str, value: object) -> bool:
+    def _holds(self, change: Change, path: Path, value: object) -> bool:
         item = self.items.get((change.pk, change.sk), {})
+        if isinstance(path, tuple):
+            item, path = item.get(path[0], {}).get("M", {}), path[1]
         allowed = value if isinstance(value, tuple) else (value,)
-        return any(item.get(name) == (None if one is None else to_attribute(one)) for one in allowed)
+        return any(item.get(path) == (None if one is None else to_attribute(one)) for one in allowed)
 
     def _make(self, change: Change) -> None:
         fresh = {"pk": to_attribute(change.pk), "sk": to_attribute(change.sk), "revision": to_attribute(0)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from s3_to_sftp.delivery.delivery import Delivery
@@ -29,6 +29,7 @@ class RulesEnvironment(DeliveryEnvironment):
     Attributes:
         rules: Of the partner.
         sources: As they are configured.
+        signing_key: Returns the key that a rule signs with.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class RulesEnvironment(DeliveryEnvironment):
         self.rules = rules
         self.sources = sources
         self.slept: list[float] = []
+        self.signing_key: Callable[[str], Any] | None = None
 
     def ref(self, key: str = "a", sequencer: str | None = "0A") -> ObjectRef:
         return dataclasses.replace(super().ref(key, sequencer), event_time=EVENT_TIME)
@@ -71,6 +73,7 @@ class RulesEnvironment(DeliveryEnvironment):
             new_token=self._new_token,
             now=self.ledger.clock,
             sleep=self.slept.append,
+            signing_key=self.signing_key,
             **options,
         )
         return super().function(

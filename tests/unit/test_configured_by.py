@@ -56,6 +56,7 @@ def test_every_variable_in_a_hint_has_an_argument() -> None:
         "SSH_SECRET_ARN",
         "SSH_SOURCES",
         "SSH_RULES",
+        "SSH_SIGNING_KEYS",
         "SSH_PASSWORD",
         "SSH_USERNAME",
     }

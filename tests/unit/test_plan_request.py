@@ -304,3 +304,18 @@ def test_handler_answers_without_building_the_function(monkeypatch: pytest.Monke
 
 def not_built() -> Any:
     raise AssertionError("a plan needs no connection, and no breaker")
+
+
+def test_rules_are_told_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = RulesDocument(partner=DeliveryRules(name="{name}"), sources={})
+    (tmp_path / PACKAGE).mkdir()
+    (tmp_path / PACKAGE / FILE).write_text(document.as_text())
+    monkeypatch.syspath_prepend(str(tmp_path))
+    environment = {"SSH_HOST": "h", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}
+    asked = {"operation": "plan", "rules": True}
+    assert answer(asked, environment, new_client=lambda *_: None) == {"rules": None}
+    told = answer(asked, {**environment, "SSH_RULES": document.digest}, new_client=lambda *_: None)
+    assert told == {"rules": document.as_text()}
+    missing = answer(asked, {**environment, "SSH_RULES": "x"}, new_client=lambda *_: None)
+    assert missing["rules"] is None
+    assert "SSH_RULES is 'x'" in missing["refused"]["reason"]

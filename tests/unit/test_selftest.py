@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import boto3
@@ -73,7 +73,7 @@ class Environment:
     def _end(self) -> None:
         self.ended += 1
 
-    def delivered(self, key: str = KEY, **about: Any) -> ObjectRef:
+    def delivered(self, key: str = KEY, *, beside: Sequence[str] = (), **about: Any) -> ObjectRef:
         version = ref(key=key, **about)
         ledger = self.ledger.function()
         lease = self.ledger.lease(version, ledger)
@@ -87,6 +87,7 @@ class Environment:
             checksum="x",
             streams=1,
             host_key_fingerprint=HOST_KEY,
+            details={"companions": list(beside)} if beside else {},
         )
         ledger.delivered(lease, receipt.as_item(request_id="r"))
         return version
@@ -116,6 +117,19 @@ def test_file_of_a_delivered_selftest_is_removed(env: Environment) -> None:
     assert env.ask(env.delivered()) == {"removed": True, "reason": ""}
     assert env.partner.looked_at == [f"out/{KEY}"]
     assert (env.partner.removals, env.ended) == (1, 1)
+
+
+def test_files_beside_it_are_removed_too(env: Environment) -> None:
+    version = env.delivered(beside=[f"{KEY}.done", f"{KEY}.sha256"])
+    assert env.ask(version) == {"removed": True, "reason": ""}
+    assert env.partner.removals == 3
+
+
+def test_file_beside_it_with_another_name_stays_and_is_told(env: Environment) -> None:
+    version = env.delivered(beside=["in/manifest.xml"])
+    said = env.ask(version)
+    assert not said["removed"]
+    assert "is removed, and 'in/manifest.xml' beside it stays" in said["reason"]
 
 
 def test_file_of_a_version_without_id_is_found_by_etag_and_sequencer(env: Environment) -> None:

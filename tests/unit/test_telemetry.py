@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from s3_to_sftp.errors import (
+    AfterDeliveryFailed,
     ConnectionLost,
     DeliveryError,
     Disposition,
@@ -12,7 +13,8 @@ from s3_to_sftp.errors import (
     PartnerUnreachable,
     RequestRefused,
 )
-from s3_to_sftp.outcomes import AlreadyGone, CheckpointSaved, Superseded
+from s3_to_sftp.outcomes import AlreadyGone, CheckpointSaved, Filtered, Superseded
+from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.function_environment import (
     HOUR,
     FunctionEnvironment,
@@ -20,6 +22,7 @@ from tests.support.function_environment import (
     emitted,
     forget_dimensions,
     installed,
+    receipt,
 )
 
 # As handler.py itself does; pytest has filters of its own.
@@ -176,6 +179,25 @@ def test_missing_object_is_counted_but_not_as_failed(
     line = emitted(capsys, batch("a"))
     assert line["Gone"] == [1]
     assert "Failed" not in line
+
+
+def test_filtered_object_is_counted_but_not_as_failed(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = Filtered("too small.", hint="")
+    line = emitted(capsys, batch("a"))
+    assert line["Filtered"] == [1]
+    assert {"Failed", "DeadLettered", "Deferred"}.isdisjoint(line)
+
+
+def test_object_whose_action_fails_is_counted_as_delivered_and_as_failed(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = AfterDeliveryFailed("It is delivered, but not deleted.", hint="allow it.")
+    failed.receipt = receipt(ObjectRef(bucket="b", key="a"))
+    env.outcomes["a"] = failed
+    line = emitted(capsys, batch("a"))
+    assert (line["Delivered"], line["Failed"], line["Deferred"]) == ([1], [1], [1])
 
 
 def test_age_of_a_message_from_the_future_is_zero(

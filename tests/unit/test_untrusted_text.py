@@ -89,8 +89,9 @@ def test_short_password_is_redacted_only_as_a_whole_word() -> None:
     assert quoted("no 'an' can enter") == "no '[secret]' can enter"
 
 
-def test_private_key_is_redacted() -> None:
-    key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----"
+@pytest.mark.parametrize("kind", ["OPENSSH PRIVATE KEY", "PRIVATE KEY", "PGP PRIVATE KEY BLOCK"])
+def test_private_key_is_redacted(kind: str) -> None:
+    key = f"-----BEGIN {kind}-----\nb3BlbnNzaC1rZXk\n-----END {kind}-----"
     assert without_secrets(f"a {key} b") == "a [secret] b"
     assert quoted(key[:60]) == "[secret]"
 

@@ -15,6 +15,7 @@ from s3_to_sftp_cli.context import Context, dry_run_option, reason_option, share
 from s3_to_sftp_cli.costs import EXTRA, PARTS, SOURCE, Cost
 from s3_to_sftp_cli.delivery import WatchedSource
 from s3_to_sftp_cli.errors import CliError, ExitCode, Interrupted
+from s3_to_sftp_cli.filters import read_filters
 from s3_to_sftp_cli.inventory import objects_of, read_manifest
 from s3_to_sftp_cli.operator_messages import Request, Sender, new_id
 from s3_to_sftp_cli.option_types import FILE_PATH, NOT_EMPTY
@@ -33,6 +34,7 @@ _WHY = {
     "operator": "outcome unknown, cancelled or skipped: see `s3-to-sftp confirm`, `resend`",
     "settled": "superseded or gone",
     "not_watched": "not watched",
+    "filtered": "left out by the rule 'only': `s3-to-sftp plan KEY` says why",
     "folder_marker": "markers of folders",
     "older": "older than --since",
     "before": "before the place in --state",
@@ -98,7 +100,15 @@ def backfill_command(
         stored = listed(s3, sources, prefix=prefix)
     else:
         stored = objects_of(s3, listing, with_time=start is not None)
-    with Plan(context.ledger, sources, prefix=prefix, since=start, after=marker.read()) as plan:
+    filters = read_filters(context)
+    with Plan(
+        context.ledger,
+        sources,
+        prefix=prefix,
+        since=start,
+        after=marker.read(),
+        is_filtered=lambda stored: filters.refuses(stored, now=time.time()),
+    ) as plan:
         _look(context, plan, stored)
         request = Request(
             action="backfill", id=new_id("backfill"), who=context.caller, at=time.time(), reason=reason

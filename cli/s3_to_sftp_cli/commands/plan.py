@@ -97,8 +97,23 @@ def _ask(context: Context, bucket: str, key: str, version_id: str | None) -> dic
     Raises:
         CliError: It has none.
     """
+    return ask_for_plan(context, bucket, key, **_version(context, bucket, key, version_id))
+
+
+def ask_for_plan(context: Context, bucket: str, key: str, **about: str | int) -> dict[str, Any]:
+    """Return the function's answer about an object.
+
+    Args:
+        context: Of the command.
+        bucket: Where it is, or will be.
+        key: Its key.
+        about: What else the request says of it.
+
+    Raises:
+        CliError: The function does not answer, or with no plan.
+    """
     function = context.delivery.function
-    event = {"operation": "plan", "bucket": bucket, "key": key, **_version(context, bucket, key, version_id)}
+    event = {"operation": "plan", "bucket": bucket, "key": key, **about}
     client = context.aws.client_without_retries("lambda", read_timeout=_ANSWER_SECONDS)
     said: Any = None
     try:

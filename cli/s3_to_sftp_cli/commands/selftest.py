@@ -15,9 +15,11 @@ from rich.console import Console
 
 from s3_to_sftp.selftest import NAME_PREFIX, OPERATION
 from s3_to_sftp_cli.aws import explained
+from s3_to_sftp_cli.commands.plan import ask_for_plan
 from s3_to_sftp_cli.context import Context, shared_options
 from s3_to_sftp_cli.delivery import WatchedSource
 from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.layout import printable
 from s3_to_sftp_cli.ledger import FINAL_STATES, Record
 from s3_to_sftp_cli.object_dead_letters import remove_dead_letters
 from s3_to_sftp_cli.option_types import NOT_EMPTY
@@ -80,9 +82,14 @@ class Run:
     help="Into this bucket. Default: the first one that is watched.",
 )
 @click.option("--keep", is_flag=True, help="Leave the object, and the file at the partner.")
+@click.option(
+    "--spend-number", is_flag=True, help="Where the partner's rules number files: let the test file take one."
+)
 @click.option("--timeout", default="5m", show_default=True, metavar="DURATION", help="How long to wait.")
 @shared_options
-def selftest_command(context: Context, *, bucket: str | None, keep: bool, timeout: str) -> int:
+def selftest_command(
+    context: Context, *, bucket: str | None, keep: bool, spend_number: bool, timeout: str
+) -> int:
     """Send a small file through the whole way, and remove it.
 
     Puts an object into a watched bucket, and waits for its receipt. Then the object is deleted, and the
@@ -93,6 +100,8 @@ def selftest_command(context: Context, *, bucket: str | None, keep: bool, timeou
     source = _source(context, bucket)
     run = Run(bucket=source.bucket, key=_key(source, keep=keep))
     require_not_paused(context)
+    if not spend_number:
+        _require_no_number(context, run)
     started = _put(context, run)
     with _deleting(context, run, started, keep=keep):
         _wait(context, run, started, seconds=seconds)
@@ -144,6 +153,26 @@ def _key(source: WatchedSource, *, keep: bool) -> str:
         hint="Add --keep, and ask the partner to remove the file; or name another bucket with --bucket.",
         code=ExitCode.CONFLICT,
     )
+
+
+def _require_no_number(context: Context, run: Run) -> None:
+    """Refuse to take a number that the partner then waits for in vain.
+
+    Raises:
+        CliError: The rules number files.
+    """
+    try:
+        number = ask_for_plan(context, run.bucket, run.key, size=1)["sequence"]
+    except CliError:  # the delivery itself shows what is wrong with the function
+        return
+    if number:
+        raise CliError(
+            f"The partner's rules number files. The test file would take {number['number']} of the sequence "
+            f"{printable(number['name'])}, which no other file gets then.",
+            hint="`s3-to-sftp doctor --write` tries the partner without a number. Add --spend-number if the "
+            "partner knows that this number is a test.",
+            code=ExitCode.CONFLICT,
+        )
 
 
 def _put(context: Context, run: Run) -> float:

@@ -30,11 +30,13 @@ from s3_to_sftp.delivery.recovery import Recovery
 from s3_to_sftp.delivery.resumable_upload import ResumableUpload
 from s3_to_sftp.delivery.temporary_name import second_name, temporary_name
 from s3_to_sftp.delivery.transformed_upload import TransformedUpload
-from s3_to_sftp.delivery_plan import DeliveryPlan
+from s3_to_sftp.delivery_plan import DeliveryPlan, default_plan
 from s3_to_sftp.errors import (
     NOT_LET_IN,
+    AfterDeliveryFailed,
     DeliveryError,
     Disposition,
+    MovedAfterDelivery,
     NameTaken,
     ObjectCorrupt,
     ObjectReadError,
@@ -42,7 +44,7 @@ from s3_to_sftp.errors import (
     RemotePathRefused,
 )
 from s3_to_sftp.operator_request import Action
-from s3_to_sftp.outcomes import FolderMarker
+from s3_to_sftp.outcomes import AlreadyDelivered, Filtered, FolderMarker
 from s3_to_sftp.remote_path import SourceDirectory, directory_of, remote_path
 from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole, require_current
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -53,7 +55,7 @@ from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.sftp.upload import upload_small
 from s3_to_sftp.state.ledger import Lease, Ledger, TerminalState
 from s3_to_sftp.state.no_ledger import NoLedger
-from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.state.receipt import Evidence, Receipt
 from s3_to_sftp.state.remote_names import RemoteNames
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
@@ -194,6 +196,7 @@ class Delivery:
                 receipt = self._send(attempt, deadline)
             self._leftovers.sweep(lease, receipt.remote_path, self._publication.journal(attempt))
             self._record(attempt, receipt)
+        self._after_receipt(attempt, receipt)
         return receipt
 
     def _send(self, attempt: Attempt, deadline: Deadline) -> Receipt:
@@ -283,6 +286,7 @@ class Delivery:
             assert attempt.commit is not None  # noqa: S101 - it was published
             receipt = self._publication.receipt(attempt, attempt.commit)
             self._record(attempt, receipt)
+        self._after_receipt(attempt, receipt)
         return receipt
 
     # The steps.
@@ -304,16 +308,36 @@ class Delivery:
             NothingToSend, LeaseHeld, DeadlineTooClose, RemotePathRefused, LedgerError: It is not ours.
         """
         invocation.deadline.require_time_for(ref, is_resumable=self._ledger.is_persistent)
-        plan, text = self._execution.plan(ref)
-        return self._ledger.acquire(
-            ref,
-            owner=invocation.request_id,
-            remote_path=plan.file.path,
-            temporary=self._new_temporary(plan),
-            until=invocation.deadline.ends_at,
-            account=self.sftp.account,
-            plan=text,
-        )
+        plan, text = self._plan(ref)
+        try:
+            return self._ledger.acquire(
+                ref,
+                owner=invocation.request_id,
+                remote_path=plan.file.path,
+                temporary=self._new_temporary(plan),
+                until=invocation.deadline.ends_at,
+                account=self.sftp.account,
+                plan=text,
+            )
+        except AlreadyDelivered as delivered:
+            if delivered.has_action_left:
+                self._execution.after_receipt(ref, deadline=invocation.deadline)
+            raise
+
+    def _plan(self, ref: ObjectRef) -> tuple[DeliveryPlan, str]:
+        """Return the plan; that of a file which may have its final name, where it would get none now.
+
+        Raises:
+            RemotePathRefused, ObjectReadError, LedgerError: There is none.
+        """
+        try:
+            return self._execution.plan(ref)
+        except RemotePathRefused:
+            committed = self._ledger.committed(ref)
+            if committed is None:
+                raise
+            commit, text = committed
+            return self._execution.plan_of_commit(commit, default_plan(commit.remote_path)), text
 
     def _require_current(self, ref: ObjectRef) -> None:
         """Refuse what an operator asks for, where nothing else tells that it is older than what was sent.
@@ -353,7 +377,26 @@ class Delivery:
         Raises:
             LedgerError: It could not be written. The next attempt finds out that the object is delivered.
         """
-        self._ledger.delivered(attempt.lease, receipt.as_item(request_id=attempt.lease.owner))
+        item = receipt.as_item(request_id=attempt.lease.owner)
+        if attempt.plan.after is None:
+            self._ledger.delivered(attempt.lease, item)
+        else:
+            is_proven = receipt.evidence is not Evidence.ASSUMED
+            self._ledger.delivered(attempt.lease, item, after=attempt.plan.after.as_item(is_proven=is_proven))
+
+    def _after_receipt(self, attempt: Attempt, receipt: Receipt) -> None:
+        """Do what the plan says about the object in S3, now that the receipt is recorded.
+
+        Raises:
+            AfterDeliveryFailed: It is not done, but the object is delivered: the error has the receipt.
+        """
+        if attempt.plan.after is None or receipt.evidence is Evidence.ASSUMED:
+            return
+        try:
+            self._execution.after_receipt(attempt.lease.ref, attempt, deadline=attempt.deadline)
+        except AfterDeliveryFailed as failed:
+            failed.receipt = receipt
+            raise
 
     # Questions from the disposition of messages.
 
@@ -363,6 +406,11 @@ class Delivery:
             return self._execution.path_of(ref)
         except RemotePathRefused:
             return None
+
+    def not_wanted(self, refs: Sequence[ObjectRef]) -> dict[ObjectRef, DeliveryError]:
+        """Return those that are not to be delivered, or not yet, as far as their events say, and why."""
+        found = ((ref, self._execution.not_wanted(ref)) for ref in refs)
+        return {ref: why for ref, why in found if why is not None}
 
     def travels_alone(self, ref: ObjectRef) -> bool:
         """Return whether the object must not be under way beside others."""
@@ -374,8 +422,16 @@ class Delivery:
         Raises:
             DeliveryError: It could not be recorded, or has ended otherwise meanwhile.
         """
+        if isinstance(error, AfterDeliveryFailed | MovedAfterDelivery):  # it stays delivered
+            return
         state: TerminalState = "UNKNOWN" if isinstance(error, OutcomeUnknown) else "FAILED"
-        self._ledger.record_outcome(ref, state=state, reason=error.reason, hint=error.hint, error=error)
+        if isinstance(error, Filtered):
+            state = "SKIPPED"
+        try:
+            self._ledger.record_outcome(ref, state=state, reason=error.reason, hint=error.hint, error=error)
+        except AlreadyDelivered as delivered:
+            if not delivered.has_action_left:  # otherwise a redrive of the message completes it
+                raise
 
     def note_deferred(
         self, ref: ObjectRef, error: DeliveryError, *, next_try: float, was_tried: bool

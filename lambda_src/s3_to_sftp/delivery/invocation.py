@@ -8,7 +8,13 @@ from s3_to_sftp.delivery.batch import Outcome, deliver_all
 from s3_to_sftp.delivery.configuration import identify_configuration
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
-from s3_to_sftp.errors import CredentialsError, DeliveryError, RequestRefused, is_partner_wide
+from s3_to_sftp.errors import (
+    AfterDeliveryFailed,
+    CredentialsError,
+    DeliveryError,
+    RequestRefused,
+    is_partner_wide,
+)
 from s3_to_sftp.events import Publisher
 from s3_to_sftp.outcomes import AlreadyGone, CheckpointSaved, CircuitOpen, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -65,7 +71,10 @@ class InvocationRunner:
         errors: dict[ObjectRef, Exception] = {}
         has_let_us_in = False
         for ref, outcome in self._outcomes(refs, invocation):
-            has_let_us_in |= isinstance(outcome, Receipt | RequestRefused | CheckpointSaved)
+            has_let_us_in |= isinstance(_of_partner(outcome), Receipt | RequestRefused | CheckpointSaved)
+            if isinstance(outcome, AfterDeliveryFailed) and isinstance(outcome.receipt, Receipt):
+                self._telemetry.delivered(outcome.receipt)
+                self._publisher.completed(outcome.receipt)
             if isinstance(outcome, Exception):
                 errors[ref] = outcome
                 self._telemetry.not_delivered(outcome, ref)
@@ -81,6 +90,12 @@ class InvocationRunner:
         return errors
 
     def _outcomes(self, refs: Sequence[ObjectRef], invocation: Invocation) -> Iterator[Outcome]:
+        if not refs:
+            return
+        # Before everything that makes an object wait: what is not wanted waits for nobody.
+        if unwanted := self._delivery.not_wanted(refs):
+            yield from unwanted.items()
+            refs = [ref for ref in refs if ref not in unwanted]
         if not refs:
             return
         # Before the breaker: a pause does not let a function claim an attempt that it does not make.
@@ -138,6 +153,7 @@ class InvocationRunner:
 
     def _learn(self, ref: ObjectRef, outcome: Receipt | Exception, refusals: RefusalStreak) -> None:
         """Tell the breaker what an outcome says about the partner; most say nothing new, and cost nothing."""
+        outcome = _of_partner(outcome)
         refusals.record(ref, outcome)
         if isinstance(outcome, Receipt | CheckpointSaved):
             self._tell_recovered(self._breaker.succeeded())
@@ -174,3 +190,10 @@ class InvocationRunner:
         except CredentialsError as error:
             version = error.reason
         return identify_configuration(self._server, self._directory, version)
+
+
+def _of_partner(outcome: Receipt | Exception) -> Receipt | Exception:
+    """Return what the outcome says about the partner: one who has the file has accepted it."""
+    if isinstance(outcome, AfterDeliveryFailed) and isinstance(outcome.receipt, Receipt):
+        return outcome.receipt
+    return outcome

@@ -5,7 +5,9 @@ from concurrent.futures import Executor
 from typing import Any, Protocol
 
 from s3_to_sftp.delivery.attempt import Attempt
+from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery_plan import DeliveryPlan, default_plan
+from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.state.ledger import Commit, Lease
@@ -23,11 +25,25 @@ class PlanExecution(Protocol):
             ObjectReadError: S3 does not tell what the plan depends on.
         """
 
+    def not_wanted(self, ref: ObjectRef) -> DeliveryError | None:
+        """Return why an object is not to be delivered, or not yet, as far as its event says. Asks nobody."""
+
     def plan_of(self, lease: Lease) -> DeliveryPlan:
         """Return the plan that the ledger has.
 
         Raises:
             RemotePathRefused, LedgerError: It has none that can be executed.
+        """
+
+    def plan_of_commit(self, commit: Commit, plan: DeliveryPlan) -> DeliveryPlan:
+        """Return the plan that a file got its final name by.
+
+        Args:
+            commit: Of the file.
+            plan: What would be planned now.
+
+        Raises:
+            LedgerError: The one that was recorded cannot be read.
         """
 
     def path_of(self, ref: ObjectRef) -> str:
@@ -83,6 +99,21 @@ class PlanExecution(Protocol):
     def details(self, attempt: Attempt) -> Mapping[str, Any]:
         """Return what the receipt says besides."""
 
+    def after_receipt(
+        self, ref: ObjectRef, attempt: Attempt | None = None, *, deadline: Deadline | None = None
+    ) -> None:
+        """Do with the object in S3 what is left to do. May be repeated. Called where the plan asks for it.
+
+        Args:
+            ref: A version whose receipt is recorded.
+            attempt: The one that has just delivered it; None: an earlier one has.
+            deadline: Of the invocation; None: it is short work.
+
+        Raises:
+            AfterDeliveryFailed: It could not be done. A repetition continues it.
+            LedgerError: What is left cannot be read, or it could not be recorded that it is done.
+        """
+
 
 class NoRules:
     """Each object gets the name that its key gives, and nothing beside it."""
@@ -94,9 +125,16 @@ class NoRules:
         """Return the default plan."""
         return default_plan(self.path_of(ref)), ""
 
+    def not_wanted(self, ref: ObjectRef) -> DeliveryError | None:
+        """Return None."""
+
     def plan_of(self, lease: Lease) -> DeliveryPlan:
         """Return the default plan."""
         return default_plan(lease.remote_path)
+
+    def plan_of_commit(self, commit: Commit, plan: DeliveryPlan) -> DeliveryPlan:  # noqa: ARG002 - the protocol's
+        """Return the default plan."""
+        return plan
 
     def travels_alone(self, ref: ObjectRef) -> bool:  # noqa: ARG002 - the protocol's
         """Return False."""
@@ -129,3 +167,8 @@ class NoRules:
     def details(self, attempt: Attempt) -> Mapping[str, Any]:  # noqa: ARG002 - the protocol's
         """Return nothing."""
         return {}
+
+    def after_receipt(
+        self, ref: ObjectRef, attempt: Attempt | None = None, *, deadline: Deadline | None = None
+    ) -> None:
+        """Do nothing."""

@@ -119,11 +119,15 @@ class Publication:
             await self._execution.after_rename(session, attempt, executor)
 
     def complete_alone(self, attempt: Attempt) -> None:
-        """Do the same for an object that travels alone; without a connection where nothing is left to do.
+        """Do the same for a file that was found; without a connection where nothing is left to do.
+
+        By the rules that gave it its final name: what stands beside it has to fit.
 
         Raises:
             DeliveryError: See `complete`.
         """
+        if attempt.commit is not None:
+            attempt.plan = self._execution.plan_of_commit(attempt.commit, attempt.plan)
         if attempt.plan.must_be_completed:
             self._sftp.run(lambda session: self.complete(session, attempt, InlineExecutor()))
 
@@ -153,7 +157,12 @@ class Publication:
             Superseded, RemotePathRefused, LedgerError: It must not.
         """
         if (same_file := self._sftp.same_file(commit.remote_path)) is not None:
-            self._ledger.claim_file(attempt.lease, same_file, account=commit.server.account)
+            self._ledger.claim_file(
+                attempt.lease,
+                same_file,
+                account=commit.server.account,
+                number=attempt.plan.number_in_names,
+            )
         earlier = attempt.lease.names.get(commit.temporary)
         attempt.earlier_rename = earlier is not None and earlier.rename_pending
         attempt.commit = commit

@@ -110,6 +110,7 @@ class TransformedUpload:
             transforms=attempt.plan.transforms,
             source_size=reader.size,
             digests={name: each.hexdigest() for name, each in hashes.items()},
+            about=transform.about,
         )
         return reader, staged
 

@@ -20,7 +20,15 @@ from typing import Protocol
 from s3_to_sftp.errors import DeliveryError, Disposition, QueueError
 from s3_to_sftp.events import Publisher
 from s3_to_sftp.explanation import failure_fields
-from s3_to_sftp.outcomes import CircuitOpen, DeadlineTooClose, DeliveriesPaused, LeaseHeld, NothingToSend
+from s3_to_sftp.outcomes import (
+    CircuitOpen,
+    DeadlineTooClose,
+    DeliveriesPaused,
+    Filtered,
+    LeaseHeld,
+    NothingToSend,
+    TooYoung,
+)
 from s3_to_sftp.queue.message_part import part_of
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
@@ -147,7 +155,7 @@ class MessageDisposition:
             waits, may_leave = True, False
         if waits:
             # Its age counts for those that keep failing; what a person has paused does not fail.
-            is_paused = all(isinstance(error, DeliveriesPaused) for _, error in failures)
+            is_paused = all(isinstance(error, DeliveriesPaused | TooYoung) for _, error in failures)
             age = max(0.0, self._clock() - message.history.first_sent)
             self._telemetry.deferred(age=None if is_paused else age)
         return may_leave
@@ -181,6 +189,8 @@ class MessageDisposition:
         disposition = error.disposition if isinstance(error, DeliveryError) else Disposition.RETRY
         match disposition:
             case Disposition.DONE:
+                if isinstance(error, Filtered) and message.history.has_waited:
+                    self._record_end(ref, error)
                 return None
             case Disposition.CONTINUE:
                 return _Continued(ref)
@@ -240,6 +250,14 @@ class MessageDisposition:
         except DeliveryError as trouble:  # the dead-lettered message has the reason anyway
             _log.warning("not recorded as failed: %s: %s", ref, trouble)
         return _DeadLettered(ref, shown, type(error).__name__, attempt)
+
+    def _record_end(self, ref: ObjectRef | None, error: DeliveryError) -> None:
+        """Record that an object is not delivered that the ledger may have as waiting. Never raises."""
+        try:
+            if ref is not None:
+                self._give_up(ref, error)
+        except DeliveryError as trouble:
+            _log.info("not recorded as skipped: %s: %s", ref, trouble)
 
     def _dead_letter(self, message: Message, dead: Sequence[_DeadLettered]) -> None:
         """Send the message to the dead-letter queue, unchanged and with the reason, and publish that.

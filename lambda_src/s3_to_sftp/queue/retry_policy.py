@@ -31,6 +31,11 @@ class RetryHistory:
     since: float | None = None
     waits: int = 0
 
+    @property
+    def has_waited(self) -> bool:
+        """Whether the message was returned to the queue before."""
+        return bool(self.count or self.waits)
+
     def failed(self, now: float) -> "RetryHistory":
         """Return the history after one more failed attempt."""
         return replace(self, count=self.count + 1, since=now if self.since is None else self.since, waits=0)

@@ -8,8 +8,10 @@ from enum import StrEnum
 from functools import cached_property
 
 from s3_to_sftp.delivery_plan import IfExists
+from s3_to_sftp.rules.after_delivery import KEEP, AfterDelivery, check_after
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.expression import check_expression
+from s3_to_sftp.rules.filter import Filter, check_filter
 from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.rules.invalid import InvalidRule, require_items, require_range, require_type
 from s3_to_sftp.rules.name_checks import (
@@ -19,6 +21,7 @@ from s3_to_sftp.rules.name_checks import (
     check_number,
     check_temporary,
 )
+from s3_to_sftp.rules.open_pgp import OpenPgp
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.rules.template import Template, check_template
 from s3_to_sftp.rules.times import tells_days_apart, tells_years_apart
@@ -81,6 +84,8 @@ class DeliveryRules:
         companions: Files beside the data, in this order.
         transforms: What is done to the data on its way, in this order. Size and checksums in companions are
             of what is sent. One invocation must be enough for an object: nothing is resumed.
+        only: Which objects are delivered. By default all of the source.
+        after_delivery: What happens to an object in S3 once its receipt is recorded. By default nothing.
         examples: Keys whose plans are made at synth, so that mistakes are seen there.
         source: Where these rules are written down, for people.
 
@@ -100,7 +105,9 @@ class DeliveryRules:
     require_attributes: bool = False
     sequence: Sequence | None = None
     companions: ListOf[Companion] = ()
-    transforms: ListOf[Gzip] = ()
+    transforms: ListOf[Gzip | OpenPgp] = ()
+    only: Filter | None = None
+    after_delivery: AfterDelivery = KEEP
     examples: ListOf[str] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
 
@@ -144,7 +151,8 @@ class DeliveryRules:
     @property
     def tags_used(self) -> tuple[str, ...]:
         """Names of the object's tags that the rules use."""
-        return self._indexes("tag")
+        filtered = self.only.tag_values if self.only else {}
+        return tuple(sorted({*self._indexes("tag"), *filtered}))
 
     @property
     def uses_event_time(self) -> bool:
@@ -187,8 +195,12 @@ class DeliveryRules:
         require_items("companions", self.companions, Companion, wanted="companions, as Companion.marker(...)")
         if len(self.companions) > _MOST_COMPANIONS:
             raise InvalidRule("companions", f"must be at most {_MOST_COMPANIONS}, got {len(self.companions)}")
-        require_items("transforms", self.transforms, Gzip, wanted="transforms, as Gzip()")
+        require_items(
+            "transforms", self.transforms, Gzip, OpenPgp, wanted="transforms, as Gzip() or OpenPgp(...)"
+        )
         require_items("examples", self.examples, str, wanted="keys")
+        check_filter(self.only)
+        check_after(self.after_delivery)
 
     def _check_values(self) -> None:
         if self.max_name_length is not None:

@@ -7,16 +7,21 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import StrEnum
 from typing import Any, get_args, get_type_hints
 
+from s3_to_sftp.rules.after_delivery import AfterDelivery
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.filter import Filter
 from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.rules.invalid import InvalidRule
+from s3_to_sftp.rules.open_pgp import OpenPgp
 from s3_to_sftp.rules.sequence import Sequence
 
 PACKAGE, FILE = "s3_to_sftp_partner_rules", "rules.json"
 """Where the document is below a directory of `sys.path`."""
 _FORMAT = 1
-_KINDS: Mapping[str, Any] = {kind.__name__: kind for kind in (DeliveryRules, Companion, Gzip, Sequence)}
+_KINDS: Mapping[str, Any] = {
+    kind.__name__: kind for kind in (AfterDelivery, Companion, DeliveryRules, Filter, Gzip, OpenPgp, Sequence)
+}
 """What a document may hold: data classes whose attributes are values, other rules, or lists of them."""
 
 

@@ -5,26 +5,38 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any
+from typing import Any, Never
 
 from s3_to_sftp.delivery.attempt import Attempt
+from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, default_plan
-from s3_to_sftp.errors import NameTaken, RemotePathRefused
-from s3_to_sftp.outcomes import Skipped
+from s3_to_sftp.errors import (
+    ConfigurationError,
+    DeliveryError,
+    NameTaken,
+    ObjectChanged,
+    ObjectGone,
+    RemotePathRefused,
+)
+from s3_to_sftp.outcomes import AlreadyDelivered, Skipped
+from s3_to_sftp.rules.after_plan import planned_action
 from s3_to_sftp.rules.attributes import Attributes
 from s3_to_sftp.rules.companion_files import CompanionFiles
 from s3_to_sftp.rules.object_facts import first_facts
 from s3_to_sftp.rules.plan_completion import PlanCompletion, done_by, facts_of
+from s3_to_sftp.rules.recorded_plan import plan_as_text, plan_from_text
 from s3_to_sftp.rules.rename_proof import RenameProof
 from s3_to_sftp.rules.rule_set import RuleSet
+from s3_to_sftp.rules.sequence_counter import holder_of
 from s3_to_sftp.rules.sequence_numbers import SequenceNumbers
+from s3_to_sftp.rules.transformed_object import SigningKeySource
 from s3_to_sftp.rules.transforms import transform_of
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
-from s3_to_sftp.state.items import name_entry
+from s3_to_sftp.state.items import State, VersionItem, name_entry, read_version
 from s3_to_sftp.state.ledger import DATA, Commit, Lease, Ledger, SentContent
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.stream_transform import StreamTransform
@@ -46,6 +58,7 @@ class RulesExecution:
         new_token: Callable[[], str] = lambda: secrets.token_hex(8),
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        signing_key: SigningKeySource | None = None,
     ) -> None:
         """Execute plans at one partner.
 
@@ -59,13 +72,16 @@ class RulesExecution:
             new_token: Returns a token that no other name has.
             now: Seconds since 1970.
             sleep: Waits for a number.
+            signing_key: Returns the key that a rule names; None: no rule names any.
         """
         self._rules = rules
         self._s3 = s3
         self._sftp = sftp
         self._ledger = ledger
+        self._table = table
         self._new_token = new_token
         self._now = now
+        self._signing_key = signing_key or _no_key
         self._attributes = Attributes()
         self._completion = PlanCompletion(
             rules, s3=s3, sftp=sftp, ledger=ledger, numbers=SequenceNumbers(table), now=now, sleep=sleep
@@ -87,14 +103,74 @@ class RulesExecution:
     def plan(self, ref: ObjectRef) -> tuple[DeliveryPlan, str]:
         """See `PlanExecution`."""
         rules = self._rules.of(ref)
-        facts = first_facts(rules, ref, self._s3, now=self._now())
+        try:
+            facts = first_facts(rules, ref, self._s3, now=self._now())
+        except (ObjectGone, ObjectChanged):
+            self._refuse_delivered(ref)  # moved or deleted afterwards
+            raise
+        if rules.rules is not None and rules.rules.only is not None:
+            from s3_to_sftp.rules.filtered_objects import refuse_unwanted  # other rules do not need it
+
+            refuse_unwanted(
+                rules.rules.only,
+                ref,
+                self._s3,
+                tags=facts.tags,
+                now=self._now(),
+                is_under_way=lambda: self._is_under_way(ref),
+            )
         return rules.plan(facts), facts.as_text() if rules.rules else ""
+
+    def not_wanted(self, ref: ObjectRef) -> DeliveryError | None:
+        """See `PlanExecution`."""
+        rules = self._rules.of(ref).rules
+        if rules is None or rules.only is None:
+            return None
+        from s3_to_sftp.rules.filtered_objects import not_wanted  # other rules do not need it
+
+        return not_wanted(rules.only, ref, now=self._now())
+
+    def _is_under_way(self, ref: ObjectRef) -> bool:
+        """Return whether it has begun, and is not finished."""
+        version = self._version(ref)
+        return version is not None and (version.is_under_way or version.has_action_left)
+
+    def _version(self, ref: ObjectRef) -> VersionItem | None:
+        item = self._table.read(*holder_of(ref))
+        return None if item is None else read_version(item)
+
+    def _refuse_delivered(self, ref: ObjectRef) -> None:
+        version = self._version(ref)
+        if version is None or version.state is not State.DELIVERED:
+            return
+        if version.has_action_left:
+            self.after_receipt(ref)
+        raise AlreadyDelivered(f"{ref} has been delivered before.", hint="No action needed.")
 
     def plan_of(self, lease: Lease) -> DeliveryPlan:
         """See `PlanExecution`."""
+        commit = lease.commit
+        if commit is not None and commit.plan and commit.is_renamed:
+            return self._recorded(lease.ref, commit.plan)
         if not lease.plan:
             return default_plan(lease.remote_path)
-        return self._rules.of(lease.ref).plan(facts_of(lease))
+        try:
+            return self._rules.of(lease.ref).plan(facts_of(lease))
+        except RemotePathRefused:
+            if commit is None or not (commit.plan and commit.rename_unanswered):
+                raise
+            # Rules that refuse it now do not undo what has happened.
+            return self._recorded(lease.ref, commit.plan)
+
+    def plan_of_commit(self, commit: Commit, plan: DeliveryPlan) -> DeliveryPlan:
+        """See `PlanExecution`."""
+        return replace(plan_from_text(commit.plan), after=plan.after) if commit.plan else plan
+
+    def _recorded(self, ref: ObjectRef, text: str) -> DeliveryPlan:
+        """Return the plan that a file was published by; what happens to the object follows today's rules."""
+        rules = self._rules.of(ref)
+        after = planned_action(rules.rules.after_delivery, rules.item) if rules.rules else None
+        return replace(plan_from_text(text), after=after)
 
     def path_of(self, ref: ObjectRef) -> str:
         """See `PlanExecution`."""
@@ -158,7 +234,7 @@ class RulesExecution:
         """See `PlanExecution`."""
         of_object = self._rules.of(attempt.lease.ref)
         assert of_object.rules is not None  # noqa: S101 - the plan is theirs
-        return transform_of(of_object.rules, of_object.item, facts_of(attempt.lease))
+        return transform_of(of_object.rules, of_object.item, facts_of(attempt.lease), self._signing_key)
 
     async def before_commit(
         self,
@@ -198,7 +274,7 @@ class RulesExecution:
         for companion in attempt.plan.companions:
             if companion.id not in {*attempt.lease.steps, *attempt.reserved}:
                 self._companions.reserve(attempt, companion)
-        return commit
+        return replace(commit, plan=plan_as_text(attempt.plan))
 
     async def _with_attributes(self, session: SftpSession, attempt: Attempt, commit: Commit) -> Commit:
         plan = attempt.plan
@@ -230,14 +306,13 @@ class RulesExecution:
         """See `PlanExecution`."""
         if attempt.plan.sequence is not None and not attempt.lease.with_receipt:
             await self._completion.require_number(attempt, executor)
-        await self._completion.complete(session, attempt)
         for companion in attempt.plan.companions_after:
             await self._companions.put(session, attempt, companion, executor)
 
     def details(self, attempt: Attempt) -> Mapping[str, Any]:
         """See `PlanExecution`."""
         companions = attempt.plan.companions
-        number = facts_of(attempt.lease).sequence if attempt.plan.sequence else None
+        number = attempt.plan.number
         sent = attempt.commit.sent if attempt.commit is not None else None
         return {
             **(_sent_details(sent) if sent is not None else {}),
@@ -245,11 +320,37 @@ class RulesExecution:
             **({"companions": [companion.path for companion in companions]} if companions else {}),
         }
 
+    def after_receipt(
+        self, ref: ObjectRef, attempt: Attempt | None = None, *, deadline: Deadline | None = None
+    ) -> None:
+        """See `PlanExecution`. Rules that have changed meanwhile say what is done."""
+        from s3_to_sftp.rules.after_execution import AfterExecution  # other rules do not need it
+
+        is_over = deadline.is_near if deadline is not None else lambda: False
+        execution = AfterExecution(self._s3, self._table, is_over=is_over, now=self._now)
+        if attempt is not None:
+            execution.run(ref, attempt.plan.after, attempts=attempt.lease.attempt, after=None)
+            return
+        version = execution.version(ref)
+        if version is None or not version.has_action_left:
+            return
+        rules = self._rules.of(ref)
+        planned = planned_action(rules.rules.after_delivery, rules.item) if rules.rules else None
+        execution.run(ref, planned, attempts=version.attempts, after=version.after)
+
+
+def _no_key(name: str) -> Never:
+    raise ConfigurationError(
+        f"A rule signs with {name!r}, and SSH_SIGNING_KEYS is not set.",
+        hint="Deploy again: the construct sets SSH_SIGNING_KEYS, and writes the rules.",
+    )
+
 
 def _sent_details(sent: SentContent) -> dict[str, Any]:
     """Return what a receipt says of bytes that were changed on their way."""
     return {
         "transforms": list(sent.transforms),
         "source_bytes": sent.source_size,
+        **sent.about,
         **{f"sent_{name}": digest for name, digest in sorted(sent.digests.items())},
     }

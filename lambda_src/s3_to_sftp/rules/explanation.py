@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlannedCompanion
+from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlannedAction, PlannedCompanion
 
 
 def plan_as_json(plan: DeliveryPlan) -> dict[str, Any]:
@@ -26,7 +26,17 @@ def steps_of(plan: DeliveryPlan) -> list[str]:
         f"give the data its final name {plan.file.path!r}, {_EXISTING[plan.if_exists]}",
         *(f"put {each.path!r} ({_sized(each)})" for each in plan.companions_after),
         "record the receipt",
+        *([_after(plan.after)] if plan.after else []),
     ]
+
+
+def _after(after: PlannedAction) -> str:
+    if after.action == "tag":
+        tags = ", ".join(f"{name}={value}" for name, value in after.tags)
+        return f"tag the version in S3: {tags}"
+    if after.action == "move":
+        return f"move the version in S3 to 's3://{after.bucket}/{after.key}'"
+    return "delete the version in S3"
 
 
 def _upload(plan: DeliveryPlan) -> list[str]:

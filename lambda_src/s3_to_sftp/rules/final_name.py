@@ -103,14 +103,14 @@ def _existing(plan: DeliveryPlan, path: str, there: PathStatus) -> RuleRefused |
         size, mtime = there.attributes.size, there.attributes.mtime
         what = "a directory" if there.attributes.is_directory else f"a file of {size} bytes"
         what += "" if mtime is None else f" of {datetime.fromtimestamp(mtime, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    if plan.if_exists is IfExists.SKIP:
+    if plan.if_exists is IfExists.SKIP and path == plan.file.path:
         return Skipped(
             f"{path!r} is {what} at the partner already, and the rule 'if_exists' is SKIP.",
             hint="No action needed; `s3-to-sftp resend KEY --reason TEXT` tries it again.",
         )
     return RuleRefused(
         "if_exists",
-        f"{path!r} is {what} at the partner already, and the rule 'if_exists' is REFUSE.",
+        f"{path!r} is {what} at the partner already, and the rule 'if_exists' is {plan.if_exists.name}.",
         value=path,
         hint="Put the object again under another key, or ask the partner to remove that file and redrive the "
         "message.",

@@ -2,13 +2,14 @@
 
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.rules.invalid import InvalidRule, require_range, require_type
 from s3_to_sftp.rules.template import Template, check_template
-from s3_to_sftp.rules.transformed_object import TransformedObject
+from s3_to_sftp.rules.transformed_object import SigningKeySource, TransformedObject
 from s3_to_sftp.stream_transform import StreamTransform
 
 NAME_FIELDS = frozenset({"name", "stem", "ext"})
@@ -67,7 +68,7 @@ class Gzip:
         timed = f", time {self._seconds(item)} in the header" if self.time is GzipTime.EVENT else ""
         return f"compress with gzip, level {self.level}{named}{timed}"
 
-    def stream(self, item: TransformedObject) -> StreamTransform:
+    def stream(self, item: TransformedObject, signing_key: SigningKeySource) -> StreamTransform:  # noqa: ARG002 - the protocol of rules
         """Return one pass over the object.
 
         Raises:
@@ -112,6 +113,10 @@ class _GzipStream:
         self._header = _MAGIC + fixed + (name.encode("latin-1") + b"\0" if name else b"")
         self._deflate = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
         self._crc = self._size = 0
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        return {}
 
     def feed(self, data: bytes | memoryview) -> bytes:
         self._crc = zlib.crc32(data, self._crc)

@@ -39,8 +39,8 @@ def require_range(rule: str, value: int, low: int, high: int) -> None:
         raise InvalidRule(rule, f"must be {low}-{high}, got {value}")
 
 
-def require_items(rule: str, values: object, item: type, *, wanted: str) -> None:
-    """Refuse what is not a list of items of this type; neither a text nor a generator is a list of texts.
+def require_items(rule: str, values: object, *items: type, wanted: str) -> None:
+    """Refuse what is not a list of items of these types; neither a text nor a generator is a list of texts.
 
     Raises:
         InvalidRule: It is not one.
@@ -48,5 +48,5 @@ def require_items(rule: str, values: object, item: type, *, wanted: str) -> None
     if isinstance(values, str | bytes) or not isinstance(values, Sequence):
         raise InvalidRule(rule, f"must be a list of {wanted}, got {values!r}")
     for value in values:
-        if not isinstance(value, item):
+        if not isinstance(value, items):
             raise InvalidRule(rule, f"must be a list of {wanted}, got {value!r} in it")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from s3_to_sftp.delivery_plan import DeliveryPlan, PlannedCompanion, PlannedFile
 from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.remote_path import joined
+from s3_to_sftp.rules.after_plan import planned_action
 from s3_to_sftp.rules.companion import Checksum
 from s3_to_sftp.rules.contents import content_of
 from s3_to_sftp.rules.delivery_rules import FOLDER_FIELDS, DeliveryRules
@@ -63,13 +64,13 @@ def plan(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> Deliver
     beside = {**values, **_of_name(posixpath.basename(path)), **_of_content(item, facts, path)}
     companions = [
         PlannedCompanion(
-            id=str(place),
+            id=companion.name,
             path=file.path,
             temporary=file.temporary,
             is_before=companion.before,
             content=content_of(companion, path, beside),
         )
-        for place, (companion, file) in enumerate(zip(rules.companions, files[1:], strict=True), 1)
+        for companion, file in zip(rules.companions, files[1:], strict=True)
     ]
     used = {name for name in Checksum if any(template.uses(name) for template in rules.templates)}
     return DeliveryPlan(
@@ -83,8 +84,10 @@ def plan(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> Deliver
         modified=facts.event_time if rules.preserve_time else None,
         requires_attributes=rules.require_attributes,
         sequence=rules.sequence.name if rules.sequence else None,
+        number=facts.sequence if rules.sequence else None,
         digests=tuple(sorted(used)),
         transforms=tuple(each.described(transformed_object(item, facts)) for each in rules.transforms),
+        after=planned_action(rules.after_delivery, item),
     )
 
 

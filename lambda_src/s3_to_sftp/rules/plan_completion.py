@@ -18,11 +18,10 @@ from s3_to_sftp.rules.final_name import claim_name, free_name, require_free
 from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.rule_set import RuleSet
 from s3_to_sftp.rules.sequence_numbers import SequenceNumbers, TakenNumber, hint_when_stopped
-from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.state.ledger import Commit, Lease, Ledger
+from s3_to_sftp.state.ledger import Lease, Ledger
 from s3_to_sftp.state.remote_names import NameKind
 
 _NUMBER_TRIES = 25
@@ -113,8 +112,7 @@ class PlanCompletion:
             facts = await free_name(session, rules, facts, ledger=self._ledger, lease=lease, account=account)
         plan = self.set_plan(attempt, facts)
         if plan.claims_name and plan.sequence is not None:  # only now it is the name of this object alone
-            number = f"{plan.sequence} {facts.sequence}"
-            await done_by(executor, lambda: self.claim(attempt, number=number))
+            await done_by(executor, lambda: self.claim(attempt, number=plan.number_in_names))
         ours = [step.remote_path for step in attempt.lease.steps.values()]
         ours += [name for name in own_names(attempt.lease, NameKind.FINAL) if name != plan.file.path]
         await require_free(session, plan, ours=ours)
@@ -179,39 +177,9 @@ class PlanCompletion:
         """
         sequence, lease = attempt.plan.sequence, attempt.lease
         assert sequence is not None  # noqa: S101 - asked by the caller
-        number = facts_of(lease).sequence
-        of_number = self._numbers.with_receipt
+        number, of_number = attempt.plan.number, self._numbers.with_receipt
         change = await done_by(executor, lambda: of_number(lease.ref, sequence, number))
         attempt.lease = replace(attempt.lease, with_receipt=(change,))
-
-    async def complete(self, session: SftpSession, attempt: Attempt) -> None:
-        """Plan again where the rules were changed while the data was at the partner already."""
-        if not _is_pending(attempt):
-            return
-        commit, facts = attempt.commit, facts_of(attempt.lease)
-        assert commit is not None  # noqa: S101 - the data has its final name
-        if commit.sent is not None:
-            digests: Mapping[str, str] = commit.sent.digests
-        else:
-            digests = await self.digests(session, attempt, facts, None)
-        facts = replace(facts, size=commit.size, digests=digests)
-        if (sequence := attempt.plan.sequence) is not None and facts.sequence is None:
-            facts = replace(facts, sequence=self._numbers.held_by(attempt.lease.ref, sequence))
-        directory = self._rules.of(attempt.lease.ref).item.directory.rstrip("/") + "/"
-        if commit.remote_path.startswith(directory):
-            facts = replace(facts, name=commit.remote_path.removeprefix(directory))
-        self.set_plan(attempt, facts)
-        if _is_pending(attempt):
-            raise _rules_changed(attempt.lease.ref, commit)
-
-
-def _is_pending(attempt: Attempt) -> bool:
-    """Return whether a file beside the data has no content yet, or a name without its number."""
-    has_number = attempt.plan.sequence is None or facts_of(attempt.lease).sequence is not None
-    return any(
-        each.content is None or (not has_number and "{sequence}" in each.path)
-        for each in attempt.plan.companions
-    )
 
 
 def _may_be_seen(lease: Lease) -> bool:
@@ -236,17 +204,6 @@ def facts_of(lease: Lease) -> PlanFacts:
             hint="Look at the item; remove its attribute 'plan', then redrive the message.",
             disposition=Disposition.PERMANENT,
         ) from None
-
-
-def _rules_changed(ref: ObjectRef, commit: Commit) -> RuleRefused:
-    return RuleRefused(
-        "companions",
-        f"The rules were changed while {ref} was being delivered: the data is at the partner as "
-        f"{commit.remote_path!r}, which has no number, and the files beside it need one.",
-        value=commit.remote_path,
-        hint="Agree with the partner on these files. `s3-to-sftp confirm KEY --reason TEXT` records the data "
-        "as delivered; with the former rules a redrive puts the files.",
-    )
 
 
 async def done_by(executor: Executor, work: Callable[[], Any]) -> Any:

@@ -44,11 +44,15 @@ def answer(
 
     Args:
         event: `bucket`, `key`, and `version_id` where it is not the current version; in buckets without
-            versions `etag` and `sequencer` as the ledger has them, where the object is in it.
+            versions `etag` and `sequencer` as the ledger has them, where the object is in it. `size` (bytes)
+            says that the object is not in S3 yet: then nothing asks S3 for it. Or `rules`, which is true: for
+            all rules as a document, and nothing else.
         environment: Of the function.
         new_client: `boto3.client`.
         now: Seconds since 1970.
     """
+    if event.get("rules") is True:
+        return _written_rules(environment)
     document: dict[str, Any] = {
         **dict.fromkeys(("object", "state", "rules", "facts", "plan", "sequence")),
         "refused": None,
@@ -62,13 +66,29 @@ def answer(
     return document
 
 
+def _written_rules(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the rules as `RulesDocument.from_text` reads them; null: none can be read."""
+    try:
+        digest = Settings.from_environment(environment).rules
+        if digest is None:
+            return {"rules": None}
+        from s3_to_sftp.rules.rule_set import read_document
+
+        return {"rules": read_document(digest).as_text()}
+    except DeliveryError as error:
+        return {"rules": None, "refused": _refused(error, environment.get(VARIABLE, ""))}
+
+
 def _asked_for(event: Mapping[str, Any]) -> ObjectRef:
     texts = {name: event.get(name) or None for name in _NAMES}
     if not all(isinstance(text, str) for text in texts.values() if text is not None):
         raise ValueError("The request names no object: bucket, key and version are texts.")
     if texts["bucket"] is None or texts["key"] is None:
         raise ValueError("The request names no object: bucket and key are needed.")
-    return ObjectRef(**texts)  # type: ignore[arg-type] # they are texts
+    size = event.get("size")
+    if size is not None and (type(size) is not int or size < 0):
+        raise ValueError("The request names no object: a size is a number of bytes.")
+    return ObjectRef(**texts, size=size)  # type: ignore[arg-type] # they are texts
 
 
 def _answer(document: dict[str, Any], ref: ObjectRef, planner: "_Planner") -> None:
@@ -119,6 +139,8 @@ class _Planner:
         Raises:
             ObjectReadError: S3 does not tell.
         """
+        if ref.size is not None:
+            return replace(ref, event_time=int(self._now()))
         there = read_properties(self._s3, ref)
         version_id = ref.version_id or there.version_id
         etag = ref.etag or there.etag
@@ -156,12 +178,28 @@ class _Planner:
             facts = PlanFacts(delivery_time=int(self._now()), event_time=ref.event_time or 0, size=ref.size)
             return _Planned(default_plan(remote_path(directory=directory, key=ref.key)), facts)
         from s3_to_sftp.rules.object_facts import first_facts  # functions without rules do not load them
+        from s3_to_sftp.rules.recorded_plan import plan_from_text
         from s3_to_sftp.rules.rule_set import RuleSet, read_document
 
         document = read_document(settings.rules)
         rules = RuleSet(document, directory=settings.directory, sources=settings.sources).of(ref)
+        commit = version.commit if version is not None else None
+        if commit is not None and commit.is_renamed and commit.plan:  # only what is beside it is missing
+            return _Planned(plan_from_text(commit.plan), _kept(version, PlanFacts(rules=rules.fingerprint)))
         facts = first_facts(rules, ref, self._s3, now=self._now())
-        return self._with_number(ref, rules, replace(_kept(version, facts), size=ref.size))
+        if rules.rules is not None and rules.rules.only is not None:
+            from s3_to_sftp.rules.filtered_objects import refuse_unwanted
+
+            is_under_way = version is not None and version.is_under_way
+            refuse_unwanted(
+                rules.rules.only,
+                ref,
+                self._s3,
+                tags=facts.tags,
+                now=self._now(),
+                is_under_way=lambda: is_under_way,
+            )
+        return self._with_number(ref, rules, replace(_kept(version, facts), size=facts.size))
 
     def _with_number(self, ref: ObjectRef, rules: "RulesOfObject", facts: PlanFacts) -> _Planned:
         written = rules.rules

@@ -1,7 +1,12 @@
 """What transforms know of the object whose bytes they change."""
 
 import posixpath
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+SigningKeySource = Callable[[str], Any]
+"""Returns the `SigningKey` of this name. Its module is not loaded where nothing is signed."""
 
 
 @dataclass(frozen=True, kw_only=True)

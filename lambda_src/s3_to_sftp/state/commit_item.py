@@ -31,6 +31,7 @@ def read_commit(fields: Fields) -> Commit:
         is_renamed=fields.flag("is_renamed"),
         evidence=fields.optional_text("evidence") or "",
         sent=_read_sent(sent) if sent else None,
+        plan=fields.optional_text("plan") or "",
     )
 
 
@@ -39,6 +40,7 @@ def _read_sent(fields: Fields) -> SentContent:
         transforms=fields.texts("transforms"),
         source_size=fields.integer("source_size"),
         digests=fields.map("digests").all_texts(),
+        about=fields.map("about").all_texts(),
     )
 
 
@@ -58,6 +60,7 @@ def commit_fields(commit: Commit) -> dict[str, object]:
         "is_renamed": commit.is_renamed,
         **({"evidence": commit.evidence} if commit.evidence else {}),
         **({"sent": _sent_fields(commit.sent)} if commit.sent else {}),
+        **({"plan": commit.plan} if commit.plan else {}),
     }
 
 
@@ -66,4 +69,5 @@ def _sent_fields(sent: SentContent) -> dict[str, object]:
         "transforms": list(sent.transforms),
         "source_size": sent.source_size,
         "digests": dict(sent.digests),
+        "about": dict(sent.about),
     }

@@ -14,7 +14,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.commit_item import commit_fields
 from s3_to_sftp.state.file_claim import claim_change, refuse_claim_of_other
-from s3_to_sftp.state.items import State, name_entry
+from s3_to_sftp.state.items import State, name_entry, partition_key, read_version, version_key
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
 from s3_to_sftp.state.snapshot import Snapshot, superseded_error
 from s3_to_sftp.state.table import Table
@@ -119,6 +119,15 @@ class DynamoLedger:
             snapshot = snapshot.refreshed(refused)
         raise contention_error(ref)
 
+    def committed(self, ref: ObjectRef) -> tuple[Commit, str] | None:
+        """See `Ledger`. One read."""
+        item = self._table.read(partition_key(ref), version_key(ref))
+        version = read_version(item) if item is not None else None
+        commit = version.commit if version is not None else None
+        if version is None or commit is None or not (commit.is_renamed or commit.rename_unanswered):
+            return None
+        return commit, version.plan
+
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """See `Ledger`."""
         is_final = temporary == lease.remote_path
@@ -145,6 +154,8 @@ class DynamoLedger:
         key_fields: Put = {}
         if sequencer := lease.ref.padded_sequencer:
             key_fields["committed"] = sequencer
+        if lease.plan:
+            key_fields["committed_path"] = commit.remote_path
         if commit.modified is not None:
             key_fields["modified"] = commit.modified
         refused = self._table.write(
@@ -203,13 +214,16 @@ class DynamoLedger:
         put: Put = {"state": state_of(commit), "commit": commit_fields(commit), **why, **plan_fields(lease)}
         self._end_lease(lease, put, removed=removed)
 
-    def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
+    def delivered(
+        self, lease: Lease, receipt: Mapping[str, Any], *, after: Mapping[str, Any] | None = None
+    ) -> None:
         """See `Ledger`."""
         now = self._clock()
+        left: Put = {} if after is None else {"after": after}
         changes = (
             version_change(
                 lease,
-                {"receipt": receipt, **in_state(State.DELIVERED, now)},
+                {"receipt": receipt, **left, **in_state(State.DELIVERED, now)},
                 removed=(*LEASE, *PARTNER_FIELDS, *FAILURE, *OF_ONE_ATTEMPT),
                 states=(State.COMMITTING,),
             ),

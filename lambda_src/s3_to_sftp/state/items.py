@@ -27,6 +27,9 @@ KEY = "key"
 _DECISIONS = ("cancel", "confirm")
 """Actions of operators that end a version. The command writes them."""
 
+ACTION_LEFT = ("pending", "copied")
+"""States of `after` in which something is left to do."""
+
 FILE = "file"
 """Sort key of the item of a file."""
 
@@ -79,6 +82,7 @@ class VersionItem:
         plan: What was planned for it, as `PlanFacts.as_text` writes it; empty: by default.
         steps: Files beside the data that were begun, by the id of their step.
         had_other_names: Whether the partner may have seen names that former rules have given it.
+        after: What was done, or is left to do, with the object in S3 after its delivery; None: nothing.
     """
 
     state: State
@@ -98,12 +102,23 @@ class VersionItem:
     plan: str = ""
     steps: Mapping[str, Commit] = field(default_factory=dict)
     had_other_names: bool = False
+    after: RawAttribute | None = None
 
     @property
     def may_be_seen(self) -> bool:
         """Whether the partner may have seen a name that the plan gives."""
         commit = self.commit
         return bool(self.steps) or (commit is not None and (commit.rename_unanswered or commit.is_renamed))
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether some or all of its bytes are at the partner, and it has no final state."""
+        return self.state.is_in_flight and (self.checkpoint is not None or self.commit is not None)
+
+    @property
+    def has_action_left(self) -> bool:
+        """Whether something is left to do with the object in S3."""
+        return self.after is not None and self.after.text("state") in ACTION_LEFT
 
     @property
     def has_data_at_partner(self) -> bool:
@@ -137,6 +152,7 @@ class KeyItem:
         revision: Counts the writes to the item.
         owner: Who holds the lease; None when it was released.
         committed: Padded sequencer of the newest version that reached COMMITTING (empty: none).
+        committed_path: The final name that it was about to get (empty: not recorded, all versions have one).
         modified: Modification time of the file that reached it last, in seconds since 1970; None: not known.
         names: Files of ours that may exist at the partner.
     """
@@ -147,6 +163,7 @@ class KeyItem:
     committed: str
     modified: int | None
     names: Mapping[str, RemoteName]
+    committed_path: str = ""
 
 
 def partition_key(ref: ObjectRef) -> str:
@@ -221,6 +238,7 @@ def read_version(item: Item) -> VersionItem:
         plan=fields.optional_text("plan") or "",
         steps=_read_steps(fields.optional_map("steps")),
         had_other_names="had_other_names" in item,
+        after=fields.raw("after"),
     )
 
 
@@ -264,6 +282,7 @@ def read_key(item: Item) -> KeyItem:
         owner=owner,
         lease_until=fields.number("lease_until") if owner is not None else 0,
         committed=fields.optional_text("committed") or "",
+        committed_path=fields.optional_text("committed_path") or "",
         modified=fields.integer("modified") if "modified" in item else None,
         names={name: _read_name(entry) for name, entry in fields.map("temporaries").maps()},
     )

@@ -67,11 +67,13 @@ class SentContent:
         transforms: What was done to them, in order, as the plan has it.
         source_size: Bytes of the object.
         digests: Of what was sent, in hexadecimal, by algorithm.
+        about: What the receipt says of it besides, such as the key that has signed.
     """
 
     transforms: tuple[str, ...]
     source_size: int
     digests: Mapping[str, str]
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,7 @@ class Commit:
         is_renamed: Whether one was answered with OK; only the receipt is missing.
         evidence: What shows that it has its final name, where no RENAME was answered: an `Evidence`.
         sent: What the file holds in place of the object's bytes; None: it holds them.
+        plan: What is planned for the object, as `rules.recorded_plan` writes it; empty: by default.
     """
 
     temporary: str
@@ -108,6 +111,7 @@ class Commit:
     is_renamed: bool = False
     evidence: str = ""
     sent: SentContent | None = None
+    plan: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +212,16 @@ class Ledger(Protocol):
             LedgerError: The ledger cannot be used, an item is corrupt, or too many names are left behind.
         """
 
+    def committed(self, ref: ObjectRef) -> tuple[Commit, str] | None:
+        """Return the file of the version that may have its final name, and the `plan` of its lease.
+
+        Returns:
+            None: There is no such file.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """Forget the checkpoint, and the commit if there is one: the version is written again, to this name.
 
@@ -302,12 +316,16 @@ class Ledger(Protocol):
             LedgerError: The ledger cannot be used.
         """
 
-    def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
+    def delivered(
+        self, lease: Lease, receipt: Mapping[str, Any], *, after: Mapping[str, Any] | None = None
+    ) -> None:
         """Record the receipt and release the lease. Does nothing when another function has recorded one.
 
         Args:
             lease: After `commit`.
             receipt: Text, finite numbers, maps and lists of them.
+            after: What is left to do with the object in S3, as `PlannedAction.as_item` says it. By default
+                nothing.
 
         Raises:
             LedgerError: The lease is lost, or the ledger cannot be used.

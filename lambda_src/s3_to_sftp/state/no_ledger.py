@@ -41,6 +41,9 @@ class NoLedger:
             plan=plan,
         )
 
+    def committed(self, ref: ObjectRef) -> None:
+        """Return None: nothing is remembered."""
+
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """Return the lease with another temporary name."""
         lease.names.put(temporary, name_entry(lease.ref, account=lease.account, since=0))
@@ -69,7 +72,9 @@ class NoLedger:
     def stage(self, lease: Lease, commit: Commit, *, reason: str, error: Exception | None = None) -> None:
         """Do nothing."""
 
-    def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
+    def delivered(
+        self, lease: Lease, receipt: Mapping[str, Any], *, after: Mapping[str, Any] | None = None
+    ) -> None:
         """Do nothing."""
 
     def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:  # noqa: ARG002 - the protocol's

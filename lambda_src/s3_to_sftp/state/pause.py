@@ -98,9 +98,7 @@ class DynamoPause:
         except LedgerError as error:
             self._warn_once(f"an object waits, since it is unknown whether it is under way: {error}")
             return False
-        if version is None or not version.state.is_in_flight:
-            return False
-        return version.checkpoint is not None or version.commit is not None
+        return version is not None and version.is_under_way
 
     def _error(self, hold: Hold, now: float) -> DeliveriesPaused:
         until = "until somebody resumes them" if hold.until is None else f"until {utc_text(hold.until)}"

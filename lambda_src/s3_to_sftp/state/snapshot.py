@@ -1,9 +1,11 @@
 """What the ledger's items allow: a lease, or the error that says why not. Nothing here talks to DynamoDB."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
-from s3_to_sftp.errors import Disposition, LedgerError, OutcomeUnknown
+from s3_to_sftp.errors import Disposition, LedgerError, MovedAfterDelivery, OutcomeUnknown
 from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import AlreadyDelivered, AlreadyGone, Cancelled, LeaseHeld, Skipped, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -27,6 +29,10 @@ forgotten, and an item has at most 400 KB: about 1,500 names."""
 
 _RESENDABLE = (State.DELIVERED, State.UNKNOWN, State.CANCELLED, State.SKIPPED)
 """States from which an operator's `resend` starts again."""
+
+
+_TAKEN_AWAY = ("copied", "done")
+"""States of `after` in which a version that is moved or deleted may be missing from S3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +91,10 @@ class Snapshot:
         Raises:
             NothingToSend: It has; the error says which.
         """
-        if self.version is None or self.is_new_resend(ref):
+        if self.version is None:
+            return
+        if self.is_new_resend(ref):
+            self._refuse_missing(ref)
             return
         if self.version.state is State.CANCELLED:
             raise Cancelled(
@@ -98,10 +107,12 @@ class Snapshot:
             return
         match self.version.state:
             case State.DELIVERED:
-                raise AlreadyDelivered(
+                delivered = AlreadyDelivered(
                     f"{ref} has been delivered before.",
                     hint="No action needed: the event came more than once.",
                 )
+                delivered.has_action_left = self.version.has_action_left
+                raise delivered
             case State.GONE:
                 raise AlreadyGone(
                     f"{ref} is recorded as gone: {self.version.reason}",
@@ -114,6 +125,30 @@ class Snapshot:
                     f"{ref} was skipped: {self.version.reason}",
                     hint="No action needed; `s3-to-sftp resend KEY --reason TEXT` tries it again.",
                 )
+
+    def _refuse_missing(self, ref: ObjectRef) -> None:
+        """Refuse to send again what was moved or deleted after its delivery.
+
+        Raises:
+            MovedAfterDelivery: It was.
+        """
+        after = self.version.after if self.version is not None else None
+        if after is None or after.text("state") not in _TAKEN_AWAY or after.text("action") == "tag":
+            return
+        bucket, key, version_id = (after.text(name) for name in ("bucket", "key", "version_id"))
+        if after.text("action") == "delete":
+            raise MovedAfterDelivery(
+                f"{ref} was deleted from S3 after its delivery, as the rules say.",
+                hint="Put the object again: it is a new version, and is delivered.",
+            )
+        version = f" (version {version_id})" if version_id else ""
+        query = f"?versionId={version_id}" if version_id else ""
+        raise MovedAfterDelivery(
+            f"{ref} was moved to s3://{bucket}/{key}{version} after its delivery, as the rules say.",
+            hint="Copy it back under its key, and it is delivered again: aws s3api copy-object --bucket "
+            f"{shlex.quote(ref.bucket)} --key {shlex.quote(ref.key)} --copy-source "
+            f"{shlex.quote(f'{bucket}/{quote(key)}{query}')}",
+        )
 
     def refuse_unknown(self, ref: ObjectRef) -> None:
         """Refuse to send what may be at the partner, unless an operator redrives it.
@@ -150,8 +185,16 @@ class Snapshot:
         return commit is not None and commit.rename_unanswered
 
     def is_superseded(self, ref: ObjectRef) -> bool:
-        """Return whether a newer version has reached COMMITTING."""
-        return self.key is not None and is_older(ref.padded_sequencer, self.key.committed)
+        """Return whether a newer version has reached COMMITTING, and this one is not there beside it."""
+        is_older_one = self.key is not None and is_older(ref.padded_sequencer, self.key.committed)
+        return is_older_one and not self._stands_beside_the_newer
+
+    @property
+    def _stands_beside_the_newer(self) -> bool:
+        """Whether the data has a final name of its own: what belongs to it is still to be done."""
+        commit = self.version.commit if self.version is not None else None
+        newer = self.key.committed_path if self.key is not None else ""
+        return bool(newer) and commit is not None and commit.is_renamed and commit.remote_path != newer
 
     def lease(
         self,

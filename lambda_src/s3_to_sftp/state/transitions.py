@@ -79,7 +79,7 @@ def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change,
     if version is not None and version.state is State.WAITING:
         removed += FAILURE  # what it waited for is over
     elif version is not None and version.state is State.DELIVERED:
-        removed.append("receipt")
+        removed += ("receipt", "after")
     return (
         Change(
             pk=partition_key(lease.ref),
@@ -286,7 +286,7 @@ def contention_error(ref: ObjectRef) -> LedgerError:
     )
 
 
-def _unchanged(item: VersionItem | KeyItem | None) -> dict[str, object]:
+def _unchanged(item: VersionItem | KeyItem | None) -> dict[Path, object]:
     return {"pk": None} if item is None else {"revision": item.revision}
 
 

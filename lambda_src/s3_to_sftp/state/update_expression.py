@@ -27,7 +27,7 @@ class Change:
 
     pk: str
     sk: str
-    expected: Mapping[str, object]
+    expected: Mapping[Path, object]
     put: Mapping[Path, object] = field(default_factory=dict)
     remove: Sequence[Path] = ()
     is_permanent: bool = False
@@ -77,7 +77,7 @@ class _Expression:
         self.values[alias] = to_attribute(value)
         return alias
 
-    def comparison(self, name: str, value: object) -> str:
+    def comparison(self, name: Path, value: object) -> str:
         if value is None:
             return f"attribute_not_exists({self.name(name)})"
         if isinstance(value, tuple):

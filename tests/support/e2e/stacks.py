@@ -39,6 +39,13 @@ class Stacks:
         (name,) = self.names("AWS::S3::Bucket", bucket)
         self._env.put(key, body, bucket=name)
 
+    def objects(self, bucket: str) -> dict[str, bytes]:
+        """The current objects of a bucket, by their keys."""
+        (name,) = self.names("AWS::S3::Bucket", bucket)
+        client = self._env.cloud.client("s3")
+        keys = [each["Key"] for each in client.list_objects_v2(Bucket=name).get("Contents", [])]
+        return {key: client.get_object(Bucket=name, Key=key)["Body"].read() for key in keys}
+
     def arrived(self, path: str) -> bytes:
         place = self._env.partner.root / path
         wait_until(place.exists, f"{path} at the partner", self.explain)

@@ -14,7 +14,15 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 
-from cdk_s3_to_sftp import DeliveryRules, S3ToSftp, S3ToSftpStack, SftpServer, StaticEgress, Trigger
+from cdk_s3_to_sftp import (
+    AfterDelivery,
+    DeliveryRules,
+    S3ToSftp,
+    S3ToSftpStack,
+    SftpServer,
+    StaticEgress,
+    Trigger,
+)
 from cdk_s3_to_sftp.acknowledgements import has_validations
 from tests.support.infra.keys import ED25519
 
@@ -50,6 +58,10 @@ def with_existing_resources(app: cdk.App) -> cdk.Stack:
     theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     tagged = DeliveryRules(name="{tag[partner]}_{name}")
     made.add_source(theirs, suffix=".csv", directory="/theirs", trigger=Trigger.EVENTBRIDGE, rules=tagged)
+    for name, after in (("tag", AfterDelivery.tag({"a": "b"})), ("move", AfterDelivery.move())):
+        mine = s3.Bucket.from_bucket_name(stack, f"Bucket-{name}", name)
+        rules = DeliveryRules(after_delivery=after)
+        made.add_source(mine, prefix="out/", directory=f"/{name}", trigger=Trigger.EVENTBRIDGE, rules=rules)
     return stack
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 from botocore.client import BaseClient
 
 from s3_to_sftp.operator_request import OperatorRequest
+from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.document import RulesDocument
+from s3_to_sftp.rules.filter import Filter
 from s3_to_sftp.s3.envelopes import objects_in_message
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.items import partition_key, version_key
@@ -496,3 +500,49 @@ def test_damaged_file_of_an_inventory_sends_nothing(stored: Stored) -> None:
     assert outcome.code == ExitCode.FAILED
     assert "is not as its manifest says" in outcome.stderr
     assert stored.queued() == []
+
+
+# What the partner's rules leave out
+
+
+RULES = RulesDocument(
+    partner=DeliveryRules(only=Filter(min_bytes=2, exclude=["*.tmp"])),
+    sources={"1": DeliveryRules(only=Filter(suffixes=[".csv"]))},
+)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, said: Any) -> None:
+    call: Any = BaseClient._make_api_call  # type: ignore[attr-defined] # what everybody patches
+
+    def invoke(client: Any, operation: str, request: dict[str, Any]) -> Any:
+        if operation != "Invoke":
+            return call(client, operation, request)
+        assert json.loads(request["Payload"]) == {"operation": "plan", "rules": True}
+        return {"Payload": io.BytesIO(json.dumps(said).encode())}
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", invoke)
+
+
+def test_what_the_rules_leave_out_is_counted_and_not_sent(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = (WatchedSource(bucket=BUCKET), WatchedSource(bucket=BUCKET, prefix="own/", rules="1"))
+    stored.cli.deploy(rules=RULES.digest, sources=sources)
+    answering(monkeypatch, {"rules": RULES.as_text()})
+    for key, content in (("a", b"12"), ("b", b"1"), ("c.tmp", b"12"), ("own/d.csv", b"1"), ("own/e", b"12")):
+        stored.put(key, content)
+    outcome = stored.run("--json")
+    assert stored.keys() == ["a", "own/d.csv"]
+    assert outcome.json["skipped"]["filtered"] == 3
+    check_schema("backfill", outcome.json)
+
+
+def test_function_that_does_not_tell_its_rules_filters_by_itself(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored.cli.deploy(rules=RULES.digest)
+    answering(monkeypatch, {"plan": None, "refused": "unknown"})
+    stored.put("b", b"1")
+    outcome = stored.run()
+    assert stored.keys() == ["b"]
+    assert "the function does not tell its rules" in outcome.stderr

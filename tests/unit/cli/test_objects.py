@@ -21,6 +21,7 @@ from s3_to_sftp.outcomes import AlreadyDelivered, Cancelled, CircuitOpen
 from s3_to_sftp.queue.message_queue import Message
 from s3_to_sftp.s3.envelopes import objects_in_message
 from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.attributes import to_attribute
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp_cli import object_selection, partner_attempt
 from s3_to_sftp_cli.delivery import WatchedSource
@@ -256,6 +257,30 @@ def test_resend_of_what_cannot_be_sent_again_names_what_to_do(
     text = account.run("resend", A.key, "--reason", "r", code=ExitCode.CONFLICT)
     assert f"in/a.csv is {state} (why.): it cannot be sent again." in text
     assert words in text
+
+
+def moved(account: Account, version: ObjectRef) -> None:
+    account.ledger.deliver(version)
+    where = {"bucket": "archive", "key": f"x/{version.key}", "version_id": "v"}
+    after = {"action": "move", "state": "done", **where}
+    account.ledger.write(version, "after", to_attribute(after))
+
+
+def test_resend_of_what_was_moved_says_where_it_is_and_how_to_send_it(account: Account) -> None:
+    moved(account, A)
+    text = " ".join(account.run("resend", A.key, "--reason", "r", code=ExitCode.CONFLICT).split())
+    assert "in/a.csv is no longer there: it was moved to s3://archive/x/in/a.csv (version v)" in text
+    assert "--key in/a.csv --copy-source 'archive/x/in/a.csv?versionId=v'" in text
+    assert account.received() == []
+
+
+def test_resend_of_a_period_leaves_out_what_was_moved(account: Account) -> None:
+    moved(account, A)
+    account.ledger.deliver(ref("0A", key="in/b"))
+    time.sleep(0.01)
+    document = account.json("resend", "--delivered", "1h..", "--reason", "r", "--yes")
+    assert document["objects"] == 1
+    assert [each.key for each in account.announced()] == ["in/b"]
 
 
 def test_unknown_object_and_version_are_not_found(account: Account) -> None:

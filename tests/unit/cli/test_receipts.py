@@ -487,3 +487,35 @@ def test_object_that_was_given_up_promises_no_retry(cli: CliEnvironment) -> None
     (shown,) = rows(cli, "a.csv", "--no-logs")
     assert shown["hint"] == "Ask the partner to free disk space."
     assert "retried" not in cli.run("receipts", "a.csv", "--no-logs").stdout
+
+
+MOVED = {"action": "move", "state": "done", "at": 1_795_392_000.0, "bucket": "archive", "key": "x/a b"}
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ({**MOVED, "version_id": "v9"}, "moved to s3://archive/x/a b (version v9)"),
+        ({**MOVED, "state": "copied"}, "copied to s3://archive/x/a b, and not deleted yet"),
+        ({"action": "tag", "state": "done"}, "tagged in S3"),
+        (
+            {"action": "delete", "state": "pending", "reason": "AccessDenied"},
+            "still to be deleted from S3: AccessDenied",
+        ),
+        ({"action": "delete", "state": "gone", "reason": "404"}, "not deleted from S3: 404"),
+    ],
+)
+def test_what_was_done_with_the_object_afterwards_is_shown(
+    cli: CliEnvironment, after: dict[str, Any], words: str
+) -> None:
+    cli.write(cli.delivered("in/a.csv"), after=after)
+    lines = {line[:14].strip(): line[14:] for line in cli.run("receipts", "in/a.csv").stdout.splitlines()}
+    assert lines["afterwards"] == words
+    (row,) = rows(cli, "in/a.csv")
+    assert (row["after"]["action"], row["after"]["state"]) == (after["action"], after["state"])
+
+
+def test_nothing_is_shown_of_an_object_that_was_left_in_s3(cli: CliEnvironment) -> None:
+    cli.delivered("in/a.csv")
+    assert "afterwards" not in cli.run("receipts", "in/a.csv").stdout
+    assert rows(cli, "in/a.csv")[0]["after"] is None

@@ -27,6 +27,7 @@ class Selftest:
         happens: Called one by one with the object's key, each at another look into the ledger.
         answer: What the function answers.
         requests: What the function was asked.
+        plan: What it answers about an object that is not there yet.
         content: Of the object that was put.
     """
 
@@ -39,6 +40,7 @@ class Selftest:
         self.answer: dict[str, Any] = {"Payload": b'{"removed": true, "reason": ""}'}
         self.requests: list[dict[str, Any]] = []
         self.content = b""
+        self.plan: dict[str, Any] = {"plan": {}, "sequence": None}
         self._now = 0.0
         monkeypatch.setattr(selftest, "_clock", lambda: self._now)
         monkeypatch.setattr(selftest, "_sleep", self._sleep)
@@ -49,6 +51,9 @@ class Selftest:
             if operation != "Invoke":
                 return call(client, operation, request)
             assert request["FunctionName"] == FUNCTION
+            if json.loads(request["Payload"])["operation"] == "plan":
+                assert not self.keys()  # asked before anything is put
+                return {"Payload": io.BytesIO(json.dumps(self.plan).encode())}
             assert self.keys() == [self.requests_key(request)]
             self.requests.append(json.loads(request["Payload"]))
             if "Error" in self.answer:
@@ -263,3 +268,25 @@ def test_timeout_that_is_no_duration_is_refused_with_durations(cli: CliEnvironme
     assert outcome.code == 2
     assert f"{timeout!r} is not a duration." in outcome.stderr
     assert "06:00 (local" not in outcome.stderr
+
+
+NUMBERED = {"plan": {}, "sequence": {"name": "default", "number": 57}}
+
+
+def test_no_number_is_spent_without_a_word(env: Selftest) -> None:
+    env.plan = NUMBERED
+    outcome = env.run()
+    assert outcome.code == ExitCode.CONFLICT
+    assert "would take 57 of the sequence default" in outcome.stderr
+    assert "--spend-number" in outcome.stderr
+    assert env.keys() == []
+
+
+def test_number_is_spent_when_that_is_wanted(delivered: Selftest) -> None:
+    delivered.plan = NUMBERED
+    assert delivered.run("--spend-number").code == ExitCode.OK
+
+
+def test_function_that_cannot_plan_is_tested_all_the_same(delivered: Selftest) -> None:
+    delivered.plan = {"errorMessage": "unknown event"}
+    assert delivered.run().code == ExitCode.OK

@@ -71,7 +71,7 @@ def as_sent(rules: DeliveryRules, data: bytes) -> bytes:
     """What the partner gets of an object's bytes."""
     stands_for = TransformedObject(name="", event_time=0)
     for each in rules.transforms:
-        stream = each.stream(stands_for)
+        stream = each.stream(stands_for, str)
         data = stream.feed(data) + stream.finish()
     return data
 

@@ -352,7 +352,7 @@ def test_begun_companion_survives_the_loss_of_the_data(ledger_table: Any) -> Non
         harness.deliver(ref)
     harness.env.scripts.clear()
     steps = harness.item(ref)["steps"]["M"]
-    begun = steps["1"]["M"]["temporary"]["S"]
+    begun = steps["{name}.first"]["M"]["temporary"]["S"]
     for name in [name for name in harness.env.files if name != begun]:
         del harness.env.files[name]  # a partner who tidies up
     harness.deliver(ref)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,27 @@ def test_function_without_rules_loads_none_of_their_code() -> None:
     script = LOADS.format(environment=ENVIRONMENT)
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_function_whose_rules_encrypt_nothing_loads_nothing_of_openpgp(tmp_path: Path) -> None:
+    script = LOADS.format(environment={**ENVIRONMENT, "SSH_RULES": DOCUMENT.digest})
+    script += "print([name for name in sys.modules if 'open_pgp_stream' in name or 'pysequoia' in name])"
+    path = {**os.environ, "PYTHONPATH": str(layer(tmp_path))}
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=path)
+    loaded, of_openpgp = run.stdout.splitlines()
+    assert "s3_to_sftp.rules.execution" in loaded
+    assert of_openpgp == "[]"
+
+
+@pytest.mark.parametrize("module", ["after_actions", "after_execution", "filtered_objects"])
+def test_function_loads_only_what_its_rules_need(tmp_path: Path, module: str) -> None:
+    folder = layer(tmp_path)
+    script = f"import sys; sys.path.insert(0, {str(folder)!r})\n" + LOADS.format(
+        environment={**ENVIRONMENT, "SSH_RULES": DOCUMENT.digest}
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "s3_to_sftp.rules.execution" in run.stdout
+    assert f"s3_to_sftp.rules.{module}" not in run.stdout
 
 
 def app_with(environment: dict[str, str]) -> Any:

@@ -211,21 +211,36 @@ def test_number_is_kept_when_a_deployment_changes_the_rules(fault: Script, size:
     assert data_names(env) == {"PAY_0001.csv": env.s3.objects["x"], "PAY_0002.csv": env.s3.objects["y"]}
     given = [path for path in env.disk.names_given if path.endswith(".csv")]
     assert given == ["inbox/PAY_0001.csv", "inbox/PAY_0002.csv"]
-    assert "inbox/PAY_0001.csv.md5" in env.disk.files
+    assert "inbox/PAY_0002.csv.md5" in env.disk.files
+    # What was there before the deployment is completed as it was begun.
+    is_published = fault in (FAULTS["marker refused"], FAULTS["marker unanswered"])
+    assert ("inbox/PAY_0001.csv.md5" in env.disk.files) is not is_published
 
 
-def test_published_object_whose_files_cannot_be_completed_does_not_lose_its_number() -> None:
+def test_published_object_is_completed_by_the_rules_that_it_was_published_with() -> None:
     env = environment(NUMBERED, Y)
     x, y = env.refs()
     env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv.done")
     env.invoke([x])
     env.env.scripts.clear()
-    env.rules = dataclasses.replace(NUMBERED, companions=(*NUMBERED.companions, Companion.checksum("md5")))
-    del env.s3.objects["x"]  # the checksum cannot be known
-    env.invoke([x])
-    env.invoke([y])
-    assert isinstance(env.outcomes[y], SequenceHeld)
-    assert env.version_item(x)["state"] != {"S": "GONE"}
+    env.rules = dataclasses.replace(
+        NUMBERED, name="NEW_{sequence}.csv", companions=(*NUMBERED.companions, Companion.checksum("md5"))
+    )
+    del env.s3.objects["x"]  # nothing of it has to be read again
+    env.settle([x, y])
+    assert_has(env, x, 1, "PAY_0001.csv", ".done")
+    assert_has(env, y, 2, "NEW_2.csv", ".done", ".csv.md5")
+
+
+def assert_has(env: KillableEnvironment, ref: ObjectRef, number: int, name: str, *ends: str) -> None:
+    """Assert that the receipt says so, and that files of these ends stand beside the data."""
+    receipt = env.version_item(ref)["receipt"]["M"]
+    assert receipt["sequence"] == {"N": str(number)}
+    assert receipt["remote_path"] == {"S": f"inbox/{name}"}
+    assert {each["S"] for each in receipt["companions"]["L"]} <= set(env.disk.files)
+    stem = name.removesuffix(".csv")
+    for end in ends:
+        assert f"inbox/{stem}{end}" in env.disk.files or f"inbox/{name}{end}" in env.disk.files
 
 
 def test_object_whose_rules_name_another_sequence_does_not_block_the_first_one() -> None:

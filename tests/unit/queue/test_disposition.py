@@ -12,6 +12,7 @@ import boto3
 import pytest
 
 from s3_to_sftp.errors import (
+    AfterDeliveryFailed,
     ConfigurationError,
     ConnectionLost,
     CredentialsError,
@@ -38,8 +39,10 @@ from s3_to_sftp.outcomes import (
     CircuitOpen,
     DeadlineTooClose,
     DeliveriesPaused,
+    Filtered,
     LeaseHeld,
     Superseded,
+    TooYoung,
 )
 from s3_to_sftp.queue.disposition import Failure, MessageDisposition
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
@@ -210,7 +213,11 @@ RETRIED = [
     ZeroDivisionError("surprise"),
 ]
 TOO_LATE = DeadlineTooClose("late.", hint="", retry_after=0)
-WAITING = [LeaseHeld("another.", hint="", retry_after=77), TOO_LATE]
+WAITING = [
+    LeaseHeld("another.", hint="", retry_after=77),
+    TOO_LATE,
+    TooYoung("young.", hint="", retry_after=9),
+]
 CIRCUIT_OPEN = CircuitOpen("open.", hint="later.", retry_after=60)
 PAUSED = DeliveriesPaused("paused.", hint="wait.", retry_after=300, paused_for=60)
 PERMANENT = [
@@ -228,6 +235,7 @@ NOTHING_TO_SEND = [
     AlreadyDelivered("before.", hint=""),
     AlreadyGone("gone.", hint=""),
     Superseded("older.", hint=""),
+    Filtered("too small.", hint=""),
 ]
 
 
@@ -250,6 +258,27 @@ def test_object_that_needs_no_delivery_leaves_the_queue(
     env.now += 2 * RETRY_FOR
     assert env.apply((A, error))
     assert env.events == []
+
+
+def test_end_of_a_filtered_object_that_waited_before_is_recorded(env: DispositionEnvironment) -> None:
+    filtered = Filtered("too old.", hint="")
+    waited = message(history=RetryHistory(first_sent=SENT_AT, waits=1))
+    assert env.apply((A, filtered), of=waited)
+    assert env.given_up == [(A, filtered)]
+    assert env.queue.dead_lettered == []
+    env.meanwhile[A] = AlreadyDelivered("before.", hint="")
+    assert env.apply((A, filtered), of=waited)  # nothing to record
+
+
+def test_unfinished_action_of_a_delivered_object_is_retried_and_dead_lettered(
+    env: DispositionEnvironment,
+) -> None:
+    failed = AfterDeliveryFailed("It is delivered, but not deleted.", hint="allow.")
+    assert env.apply((A, failed))
+    assert env.events == ["return to queue", "acknowledge"]
+    assert env.apply((A, failed), of=message_retried_for(RETRY_FOR))
+    (dead,) = env.queue.dead_lettered
+    assert (dead["error"], dead["reason"]) == ("AfterDeliveryFailed", failed.reason)
 
 
 @pytest.mark.parametrize("error", RETRIED, ids=class_name)

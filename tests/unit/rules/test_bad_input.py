@@ -16,6 +16,10 @@ from s3_to_sftp.rules.sequence import Reset, Sequence
 
 MARKER = Companion.marker("{name}.done")
 RULES: list[tuple[dict[str, Any], str]] = [
+    (
+        {"after_delivery": "delete"},
+        "after_delivery must be AfterDelivery.keep(), tag(...), move(...) or delete(), got 'delete'",
+    ),
     ({"name": None}, "name must be a text with fields in braces, got None"),
     ({"name": b"{key}"}, "name must be a text with fields in braces, got b'{key}'"),
     (

@@ -108,7 +108,7 @@ def test_those_before_come_first_and_each_group_keeps_its_order() -> None:
     )
     plan = planned(rules, "a")
     assert [each.path[-1] for each in plan.companions] == ["1", "3", "2", "4"]
-    assert [each.id for each in plan.companions] == ["1", "3", "2", "4"]
+    assert [each.id for each in plan.companions] == [f"{{name}}.{end}" for end in "1324"]
     assert [each.path[-1] for each in plan.companions_before] == ["1", "3"]
     assert [each.path[-1] for each in plan.companions_after] == ["2", "4"]
 

@@ -23,7 +23,7 @@ ITEM = TransformedObject(name="pay.csv", event_time=1_795_944_600)
 
 
 def compressed(rule: Gzip, pieces: list[bytes], item: TransformedObject = ITEM) -> bytes:
-    stream = rule.stream(item)
+    stream = rule.stream(item, str)
     sent = b"".join([*map(stream.feed, pieces), stream.finish()])
     stream.close()
     return sent
@@ -86,7 +86,7 @@ def test_transforms_are_a_list_of_transforms(transforms: object) -> None:
 def test_name_that_the_header_cannot_hold_is_refused_with_the_name() -> None:
     item = TransformedObject(name="\N{EURO SIGN}.csv", event_time=0)
     with pytest.raises(RuleRefused, match="which a gzip header cannot hold") as refused:
-        Gzip(file_name="{name}").stream(item)
+        Gzip(file_name="{name}").stream(item, str)
     assert (refused.value.rule, refused.value.value) == ("transforms", "\N{EURO SIGN}.csv")
 
 

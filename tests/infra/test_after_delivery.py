@@ -1,0 +1,191 @@
+"""What `AfterDelivery` needs of AWS, and that nothing is moved to where it is delivered from."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk.assertions import Annotations, Match, Template
+
+from cdk_s3_to_sftp import AfterDelivery, DeliveryRules, InvalidArgument, S3ToSftp, Source, Trigger
+from tests.infra.conftest import new_app
+from tests.infra.templates import READ_ACTIONS, new_delivery, role_permissions
+from tests.support.infra.delivery_rules import bucket, partner
+from tests.support.infra.rule_packs import findings
+
+TAG = DeliveryRules(after_delivery=AfterDelivery.tag({"delivered": "yes"}))
+MOVE = DeliveryRules(after_delivery=AfterDelivery.move())
+DELETE = DeliveryRules(after_delivery=AfterDelivery.delete())
+
+
+def to(name: str, prefix: str = "") -> DeliveryRules:
+    return DeliveryRules(after_delivery=AfterDelivery.move(prefix=prefix, bucket=name))
+
+
+def allowed(stack: cdk.Stack) -> dict[str, set[str]]:
+    """Everything that the role is allowed on objects and keys, reading left out."""
+    statements = [
+        statement
+        for policy in Template.from_stack(stack).find_resources("AWS::IAM::Policy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if "Delivery" in str(policy["Properties"]["Roles"])
+    ]
+    found: dict[str, set[str]] = {}
+    for each in statements:
+        actions = [each["Action"]] if isinstance(each["Action"], str) else each["Action"]
+        if mine := {name for name in actions if name.startswith(("s3:", "kms:"))} - set(READ_ACTIONS):
+            found.setdefault(json.dumps(each["Resource"]), set()).update(mine - {"s3:ListBucket"})
+    return {resource: actions for resource, actions in found.items() if actions}
+
+
+def on(stack: cdk.Stack, text: str) -> set[str]:
+    return set().union(*(actions for resource, actions in allowed(stack).items() if text in resource))
+
+
+class TestPermissions:
+    def test_nothing_is_granted_by_default(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, server=partner(DeliveryRules(name="{name}")), bucket=bucket(stack))
+        assert role_permissions(Template.from_stack(stack))["arn:AWS::Partition:s3:::one/*"] == READ_ACTIONS
+        assert on(stack, "one") == set()
+
+    def test_tagging_grants_only_tags(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, server=partner(TAG), sources=[Source(bucket(stack), prefix="out/")])
+        assert on(stack, ":one/out/*") == {
+            "s3:GetObjectTagging",
+            "s3:GetObjectVersionTagging",
+            "s3:PutObjectTagging",
+            "s3:PutObjectVersionTagging",
+        }
+
+    def test_deleting_grants_only_deletion(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, server=partner(DELETE), sources=[Source(bucket(stack), prefix="out/")])
+        assert on(stack, ":one/out/*") == {"s3:DeleteObject", "s3:DeleteObjectVersion"}
+
+    def test_bucket_that_the_construct_makes_has_versions_alone_deleted(self, stack: cdk.Stack) -> None:
+        S3ToSftp(stack, "Delivery", server=partner(DELETE))
+        assert "s3:DeleteObjectVersion" in on(stack, "DeliveryBucket")
+        assert "s3:DeleteObject" not in on(stack, "DeliveryBucket")
+
+    def test_moving_grants_writing_below_the_target_alone(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, server=partner(MOVE), sources=[Source(bucket(stack), prefix="out/")])
+        assert on(stack, ":one/delivered/out/*") == {
+            "s3:PutObject",
+            "s3:PutObjectTagging",
+            "s3:ListMultipartUploadParts",
+        }
+        assert on(stack, ":one/out/*") == {
+            "s3:GetObjectTagging",
+            "s3:GetObjectVersionTagging",
+            "s3:DeleteObject",
+            "s3:DeleteObjectVersion",
+        }
+
+    def test_only_sources_with_the_rule_are_granted(self, stack: cdk.Stack) -> None:
+        theirs = bucket(stack)
+        delivery = new_delivery(stack)
+        delivery.add_source(theirs, prefix="a/", rules=DELETE)
+        delivery.add_source(theirs, prefix="b/")
+        delivery.add_former_source(theirs, prefix="c/", rules=DELETE)
+        assert "s3:DeleteObjectVersion" in on(stack, "one/a/*")
+        assert on(stack, "one/b/*") == set()
+        assert "s3:DeleteObjectVersion" in on(stack, "one/c/*")
+
+    def test_key_of_the_target_may_be_used(self, stack: cdk.Stack) -> None:
+        key = kms.Key(stack, "Key")
+        s3.Bucket.from_bucket_attributes(stack, "Archive", bucket_name="archive", encryption_key=key)
+        new_delivery(stack, server=partner(to("archive", "in/")), bucket=bucket(stack))
+        assert on(stack, '"Key') == {"kms:Decrypt", "kms:GenerateDataKey"}
+        assert "s3:PutObject" in on(stack, ":archive/in/*")
+
+    def test_bucket_of_another_account_must_let_objects_be_deleted(self, stack: cdk.Stack) -> None:
+        theirs = bucket(stack)
+        delivery = new_delivery(stack)
+        delivery.add_source(theirs, prefix="a/", rules=DELETE)
+        delivery.add_source(theirs, prefix="b/")
+        statements = [
+            stack.resolve(each.to_statement_json()) for each in delivery.bucket_policy_statements(theirs)
+        ]
+        (deletion,) = [each for each in statements if "s3:DeleteObject" in each["Action"]]
+        assert "one/a/*" in json.dumps(deletion["Resource"])
+        assert "one/b/*" not in json.dumps(deletion["Resource"])
+
+
+class TestLoops:
+    REFUSED = "^rules must not move delivered objects to where they are delivered from"
+
+    def test_target_in_the_same_source_is_refused(self, stack: cdk.Stack) -> None:
+        with pytest.raises(InvalidArgument, match=self.REFUSED):
+            new_delivery(stack, server=partner(MOVE), bucket=bucket(stack))
+
+    def test_target_with_the_prefix_of_the_source_is_refused(self, stack: cdk.Stack) -> None:
+        with pytest.raises(InvalidArgument, match=self.REFUSED):
+            new_delivery(stack, server=partner(MOVE), sources=[Source(bucket(stack), prefix="del")])
+
+    @pytest.mark.parametrize("target_first", [True, False], ids=["target first", "source first"])
+    def test_target_that_another_delivery_watches_is_refused(
+        self, stack: cdk.Stack, *, target_first: bool
+    ) -> None:
+        theirs = bucket(stack)
+        sources: list[dict[str, Any]] = [
+            {"server": partner(MOVE), "sources": [Source(theirs, prefix="out/")]},
+            {"sources": [Source(theirs, prefix="delivered/out/", trigger=Trigger.EVENTBRIDGE)]},
+        ]
+        first, second = sources if target_first else reversed(sources)
+        new_delivery(stack, "First", **first)
+        with pytest.raises(InvalidArgument, match=self.REFUSED):
+            new_delivery(stack, "Second", **second)
+
+    def test_other_suffix_and_other_prefix_are_no_loop(self, stack: cdk.Stack) -> None:
+        theirs = bucket(stack)
+        new_delivery(
+            stack, "First", server=partner(MOVE), sources=[Source(theirs, prefix="a/", suffix=".csv")]
+        )
+        new_delivery(
+            stack,
+            "Second",
+            sources=[Source(theirs, prefix="delivered/a/", suffix=".xml", trigger=Trigger.EVENTBRIDGE)],
+        )
+
+    def test_bucket_of_another_stack_is_known_by_its_name(self) -> None:
+        app = new_app()
+        there, here = cdk.Stack(app, "There"), cdk.Stack(app, "Test")
+        archive = s3.Bucket(there, "Archive", bucket_name="archive-of-orders")
+        new_delivery(there, sources=[Source(archive, trigger=Trigger.EVENTBRIDGE)])
+        with pytest.raises(InvalidArgument, match=self.REFUSED):
+            new_delivery(here, server=partner(to("archive-of-orders")), bucket=bucket(here))
+
+    def test_bucket_of_which_the_app_knows_nothing_is_warned_of(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, server=partner(to("archive-of-orders")), bucket=bucket(stack))
+        Annotations.from_stack(stack).has_warning(
+            "/Test/Delivery", Match.string_like_regexp("'archive-of-orders', of which the app knows nothing")
+        )
+
+    def test_prefix_that_is_known_only_at_deployment_is_warned_of(self, stack: cdk.Stack) -> None:
+        prefix = cdk.CfnParameter(stack, "Prefix").value_as_string
+        new_delivery(stack, server=partner(MOVE), sources=[Source(bucket(stack), prefix=prefix)])
+        Annotations.from_stack(stack).has_warning(
+            "/Test/Delivery", Match.string_like_regexp("moved objects must not be announced again")
+        )
+
+    def test_bucket_that_the_app_imports_is_not_warned_of(self, stack: cdk.Stack) -> None:
+        bucket(stack, "archive-of-orders")
+        new_delivery(stack, server=partner(to("archive-of-orders")), bucket=bucket(stack))
+        warnings = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("knows nothing"))
+        assert warnings == []
+
+    def test_name_that_is_known_only_at_deployment_is_refused(self, stack: cdk.Stack) -> None:
+        made = s3.Bucket(stack, "Archive")
+        with pytest.raises(ValueError, match="must be the name of a bucket"):
+            to(made.bucket_name)
+
+
+@pytest.mark.parametrize("rules", [TAG, MOVE, DELETE], ids=["tag", "move", "delete"])
+def test_rules_add_no_finding_of_the_rule_packs(rules: DeliveryRules) -> None:
+    app = new_app()
+    stack = cdk.Stack(app, "Test")
+    S3ToSftp(stack, "Delivery", server=partner(rules), prefix="out/")
+    assert [path for path, _ in findings(app) if path.startswith("Test/Delivery/")] == []

@@ -1,0 +1,169 @@
+"""A deployment changes the rules while objects are under way: what stands is completed as it was begun."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from s3_to_sftp.delivery_plan import IfExists
+from s3_to_sftp.errors import NameTaken, RequestRefused, RuleRefused
+from s3_to_sftp.remote_path import SourceDirectory
+from s3_to_sftp.rules.after_delivery import AfterDelivery
+from s3_to_sftp.rules.companion import Companion
+from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.document import RulesDocument
+from s3_to_sftp.rules.recorded_plan import plan_as_text, plan_from_text
+from s3_to_sftp.rules.sequence import Sequence
+from s3_to_sftp.sftp.protocol import Request, Status
+from tests.support import rules_environment
+from tests.support.delivery_environment import is_rename
+from tests.support.rules_environment import RulesEnvironment
+from tests.support.scripted_server import Asked, status
+from tests.unit.rules.objects import planned
+
+DATA = {"x": b"one", "y": b"two"}
+MARKED = DeliveryRules(name="{name}", companions=[Companion.marker("{name}.done")])
+NUMBERED = DeliveryRules(
+    name="PAY_{sequence:04d}.csv", sequence=Sequence(), companions=[Companion.marker("{name}.done")]
+)
+
+
+def half_delivered(ledger_table: Any, rules: DeliveryRules, refused: str) -> RulesEnvironment:
+    """The object x, when the partner has refused this name once."""
+    env = RulesEnvironment(ledger_table, rules, DATA)
+
+    def script(asked: Asked) -> bytes | None:
+        is_it = (is_rename(asked) or asked.kind == Request.RENAME) and asked.texts[-1] == f"inbox/{refused}"
+        return status(asked, Status.PERMISSION_DENIED) if is_it else None
+
+    env.env.scripts[0] = script
+    with pytest.raises(RequestRefused):
+        env.deliver(env.ref("x"), name="one")
+    env.env.scripts.clear()
+    return env
+
+
+def names(env: RulesEnvironment) -> dict[str, bytes]:
+    return {path.removeprefix("inbox/"): bytes(data) for path, data in env.env.files.items()}
+
+
+CHANGES = {
+    "name": DeliveryRules(name="{name}_v2", companions=MARKED.companions),
+    "directory": DeliveryRules(name="sub/{name}", companions=MARKED.companions),
+    "no companions": DeliveryRules(name="{name}"),
+    "companion before": DeliveryRules(
+        name="{name}", companions=[Companion.marker("{name}.first", before=True), *MARKED.companions]
+    ),
+    "refused": DeliveryRules(name="{name}_{tag[c]}", companions=MARKED.companions),
+}
+
+
+@pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)
+def test_marker_belongs_to_the_data_that_stands(ledger_table: Any, changed: DeliveryRules) -> None:
+    env = half_delivered(ledger_table, MARKED, "x.done")
+    env.rules = changed
+    receipt = env.deliver(env.ref("x"), name="two")
+    assert names(env) == {"x": b"one", "x.done": b""}
+    assert receipt.remote_path == "inbox/x"
+    assert receipt.details["companions"] == ["inbox/x.done"]
+
+
+def test_what_happens_to_the_object_is_what_the_rules_say_now(ledger_table: Any) -> None:
+    env = half_delivered(ledger_table, MARKED, "x.done")
+    env.rules = dataclasses.replace(CHANGES["name"], after_delivery=AfterDelivery.tag({"delivered": "yes"}))
+    env.deliver(env.ref("x"), name="two")
+    assert names(env) == {"x": b"one", "x.done": b""}
+    assert env.s3.tags["x"] == {"delivered": "yes"}
+
+
+@pytest.mark.parametrize("if_exists", [IfExists.REPLACE, IfExists.REFUSE])
+def test_companion_that_stands_is_not_put_again_when_another_one_is_added(
+    ledger_table: Any, if_exists: IfExists
+) -> None:
+    marks = [Companion.marker("{name}.a"), Companion.marker("{name}.b")]
+    rules = DeliveryRules(name="{name}", if_exists=if_exists, companions=marks)
+    env = half_delivered(ledger_table, rules, "x.b")
+    env.rules = dataclasses.replace(rules, companions=[Companion.marker("{name}.n"), *marks])
+    env.deliver(env.ref("x"), name="two")
+    assert env.names_given.count("inbox/x.a") == 1
+    assert {"x.a", "x.b"} <= set(names(env))
+
+
+@pytest.mark.parametrize("sequence", [None, Sequence(name="new", start=100)], ids=["removed", "renamed"])
+def test_receipt_has_the_number_that_the_partner_has_seen(
+    ledger_table: Any, sequence: Sequence | None
+) -> None:
+    env = half_delivered(ledger_table, NUMBERED, "PAY_0001.csv.done")
+    name = "{name}" if sequence is None else NUMBERED.name
+    env.rules = dataclasses.replace(NUMBERED, name=name, sequence=sequence)
+    receipt = env.deliver(env.ref("x"), name="two")
+    assert receipt.details["sequence"] == 1
+    assert set(names(env)) == {"PAY_0001.csv", "PAY_0001.csv.done"}
+
+
+def test_object_that_has_no_name_yet_is_refused_by_the_new_rules(ledger_table: Any) -> None:
+    env = half_delivered(ledger_table, MARKED, "x")
+    env.rules = CHANGES["refused"]
+    with pytest.raises(RuleRefused):
+        env.deliver(env.ref("x"), name="two")
+    assert not {"x", "x.done"} & set(names(env))
+
+
+def test_name_with_a_number_of_another_sequence_is_not_given_again(ledger_table: Any) -> None:
+    env = RulesEnvironment(ledger_table, NUMBERED, DATA)
+    env.deliver(env.ref("x"), name="one")
+    env.rules = dataclasses.replace(NUMBERED, sequence=Sequence(name="other"))
+    with pytest.raises(NameTaken):
+        env.deliver(env.ref("y"), name="two")
+    assert names(env)["PAY_0001.csv"] == b"one"
+
+
+def test_two_sequences_do_not_share_a_name(ledger_table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    each = {name: dataclasses.replace(NUMBERED, sequence=Sequence(name=name)) for name in ("one", "two")}
+    monkeypatch.setattr(
+        rules_environment, "RulesDocument", lambda **_: RulesDocument(partner=None, sources=each)
+    )
+    sources = [
+        SourceDirectory(bucket="bucket", prefix=key, rules=name) for key, name in zip(DATA, each, strict=True)
+    ]
+    env = RulesEnvironment(ledger_table, NUMBERED, DATA, sources=sources)
+    env.deliver(env.ref("x"), name="one")
+    with pytest.raises(NameTaken):
+        env.deliver(env.ref("y"), name="two")
+    assert names(env)["PAY_0001.csv"] == b"one"
+
+
+def test_older_version_whose_data_has_its_own_name_is_completed_after_a_newer_one(ledger_table: Any) -> None:
+    rules = DeliveryRules(name="{name}_{event_time:%H%M%S}", companions=MARKED.companions)
+    env = half_delivered(ledger_table, rules, "x_093000.done")
+    older = env.ref("x")
+    newer = dataclasses.replace(env.ref("x", "0B"), event_time=(older.event_time or 0) + 60)
+    env.deliver(newer, name="two")
+    assert env.deliver(older, name="three").remote_path == "inbox/x_093000"
+    assert set(names(env)) == {f"x_093{minute}00{end}" for minute in "01" for end in ("", ".done")}
+    assert (env.state(older), env.state(newer)) == ("DELIVERED", "DELIVERED")
+
+
+def test_data_is_not_skipped_because_of_a_marker(ledger_table: Any) -> None:
+    env = RulesEnvironment(ledger_table, dataclasses.replace(MARKED, if_exists=IfExists.SKIP), DATA)
+    env.env.files["inbox/x.done"] = bytearray()
+    with pytest.raises(RuleRefused, match=r"'inbox/x\.done' is a file of 0 bytes"):
+        env.deliver(env.ref("x"))
+
+
+def test_number_that_was_returned_is_free_at_a_server_without_case(
+    ledger_table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s3_to_sftp.sftp.client.SftpClient.same_file", lambda _self, path: path.casefold())
+    env = half_delivered(ledger_table, NUMBERED, "PAY_0001.csv")
+    env.ledger.clock.now += 1000
+    env.ledger.function().record_outcome(env.ref("x"), state="FAILED", reason="r", hint="h")
+    env.deliver(env.ref("y"), name="two")
+    assert names(env)["PAY_0001.csv"] == b"two"
+
+
+def test_plan_is_read_as_it_was_written() -> None:
+    plan = dataclasses.replace(planned(MARKED, "in/a.csv"), mode=0o640, sequence="s", number=7)
+    assert plan_from_text(plan_as_text(plan)) == plan
