@@ -21,7 +21,19 @@ def printable(text: object) -> str:
 
 def typed(text: object) -> str:
     """Return text from others as it is typed in a shell, within a command that is shown."""
-    return shlex.quote(printable(text))
+    words = str(text)
+    if words.isprintable():
+        return shlex.quote(words)
+    # As bash, zsh and POSIX.1-2024 read it: nothing in it acts on a terminal.
+    return "$'" + "".join(map(_escaped, words)) + "'"
+
+
+def _escaped(letter: str) -> str:
+    if letter in "\\'":
+        return f"\\{letter}"
+    if letter.isprintable():
+        return letter
+    return "".join(f"\\{byte:03o}" for byte in letter.encode(errors="replace"))
 
 
 def labelled(

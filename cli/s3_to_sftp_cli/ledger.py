@@ -1,7 +1,7 @@
 """Reads the ledger: what became of each object version. Nothing here writes."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -42,6 +42,7 @@ class Record:
         operator_actions: What operators did: `action`, `who`, `at` (seconds since 1970), `reason`.
         item: All attributes.
         was_sent_again: Whether this is an earlier delivery of a version that was sent again since.
+        has_newer: Whether commands mean another version of the key unless this one is named.
     """
 
     bucket: str
@@ -67,6 +68,13 @@ class Record:
     operator_actions: tuple[Mapping[str, Any], ...]
     item: Mapping[str, Any] = field(repr=False)
     was_sent_again: bool = False
+    has_newer: bool = False
+
+    @property
+    def etag(self) -> str:
+        """Of the version; empty: not known."""
+        sk = str(self.item["sk"])
+        return sk.split("#")[1] if sk.startswith("etag#") else str(self.item.get("etag", ""))
 
     def is_being_sent(self, now: float) -> bool:
         """Return whether an invocation holds the lease at this time (seconds since 1970)."""
@@ -107,7 +115,8 @@ class LedgerReader:
             ConsistentRead=True,
         )
         records = [_record(item, bucket=bucket) for item in items if _is_version(item)]
-        return sorted(records, key=lambda each: str(each.item.get("first_seen", "")), reverse=True)
+        records.sort(key=lambda each: str(each.item.get("first_seen", "")), reverse=True)
+        return [replace(each, has_newer=place > 0) for place, each in enumerate(records)]
 
     def version(self, pk: str, sk: str) -> Record | None:
         """Return the version with these keys; None: the ledger has none.
@@ -116,7 +125,11 @@ class LedgerReader:
             ClientError, BotoCoreError: The table refused, or did not answer.
         """
         item = self.item(pk, sk)
-        return None if item is None else _record(item)
+        if item is None:
+            return None
+        record = _record(item)
+        known = self.versions(record.bucket, record.key)
+        return next((each for each in known if each.item["sk"] == sk), record)
 
     def listed_keys(self, status: str) -> list[str]:
         """Return the partition keys of the items in a partition of the index `by-status`, in order.

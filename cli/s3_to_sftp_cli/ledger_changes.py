@@ -9,10 +9,10 @@ from typing import Any
 from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
-from s3_to_sftp.state.update_expression import Change, update_of
+from s3_to_sftp.state.update_expression import Change, Put, update_of
 from s3_to_sftp_cli.errors import CliError, ExitCode
-from s3_to_sftp_cli.layout import typed
 from s3_to_sftp_cli.ledger import Record
+from s3_to_sftp_cli.object_name import typed_key, typed_object
 from s3_to_sftp_cli.operator_messages import Request
 
 _CONFLICTS = 3
@@ -52,6 +52,15 @@ class LedgerWriter:
         """
         put = {"state": "CANCELLED", "status": "CANCELLED", "reason": request.reason}
         self._end(record, request, put, removed=_OF_ONE_ATTEMPT)
+
+    def cancel_and_forget(self, record: Record, request: Request) -> None:
+        """Do the same, and forget what is known of its files: a resend starts from the beginning.
+
+        Raises:
+            See `cancel`.
+        """
+        if self.transact(forgetting_cancel(record, request)):
+            raise changed_since(record)
 
     def confirm(self, record: Record, request: Request) -> dict[str, Any]:
         """Give a version with an unknown outcome the state DELIVERED; return its receipt.
@@ -169,11 +178,25 @@ class LedgerWriter:
         raise AssertionError("the last attempt returns or raises")
 
 
+def forgetting_cancel(record: Record, request: Request) -> Change:
+    """Return the change that cancels a version and forgets its files, if nobody has changed it meanwhile."""
+    item = record.item
+    put: Put = {"state": "CANCELLED", "status": "CANCELLED", "reason": request.reason}
+    put.update(_of_action(record, request).items())
+    return Change(
+        pk=str(item["pk"]),
+        sk=str(item["sk"]),
+        expected={"revision": item["revision"]},
+        put=put,
+        remove=(*_OF_ONE_ATTEMPT, *_AT_THE_PARTNER, "plan", "steps"),
+    )
+
+
 def changed_since(record: Record) -> CliError:
     """Return the error for a version that somebody has written to since it was read."""
     return CliError(
         f"{record.key} has changed since it was read: a function is sending it. Nothing was changed.",
-        hint=f"Look at it (`s3-to-sftp receipts {record.key}`), then repeat the command.",
+        hint=f"Look at it (`s3-to-sftp receipts {typed_key(record)}`), then repeat the command.",
         code=ExitCode.CONFLICT,
     )
 
@@ -197,8 +220,8 @@ def confirmed_receipt(record: Record) -> dict[str, Any]:
     if not isinstance(commit, Mapping):
         raise CliError(
             f"The ledger does not say what was sent of {record.key}: there is nothing to confirm.",
-            hint=f"`s3-to-sftp resend {typed(record.key)} --reason TEXT` sends it again; "
-            f"`s3-to-sftp cancel {typed(record.key)} --reason TEXT` gives it up.",
+            hint=f"`s3-to-sftp resend {typed_object(record)} --reason TEXT` sends it again; "
+            f"`s3-to-sftp cancel {typed_object(record)} --reason TEXT` gives it up.",
             code=ExitCode.CONFLICT,
         )
     receipt = {

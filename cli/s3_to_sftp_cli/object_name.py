@@ -1,6 +1,10 @@
 """Objects as people name them: `in/a.csv`, or `s3://bucket/in/a.csv`."""
 
+import glob
+
 from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.layout import typed
+from s3_to_sftp_cli.ledger import Record
 
 _SCHEME = "s3://"
 
@@ -29,3 +33,21 @@ def parse_object_name(text: str, bucket: str | None) -> tuple[str | None, str]:
             code=ExitCode.USAGE,
         )
     return named, key
+
+
+def typed_object(record: Record) -> str:
+    """Return the arguments that name this version in a command that is shown: `in/a.csv --version V1`."""
+    version = f" --version {typed(record.version or record.etag)}" if record.has_newer else ""
+    return typed_key(record) + version
+
+
+def typed_key(record: Record) -> str:
+    """Return the argument that names the object in a command that is shown."""
+    is_no_option = not record.key.startswith(("-", _SCHEME))
+    return typed(record.key if is_no_option else f"{_SCHEME}{record.bucket}/{record.key}")
+
+
+def typed_pattern(record: Record) -> str:
+    """Return the pattern that no other key matches, as far as it can be typed, in a command that is shown."""
+    pattern = glob.escape(record.key)
+    return typed("".join(letter if letter.isprintable() else "?" for letter in pattern))

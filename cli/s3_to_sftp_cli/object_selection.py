@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from s3_to_sftp_cli.context import Context
 from s3_to_sftp_cli.errors import CliError, ExitCode
-from s3_to_sftp_cli.layout import printable, typed
+from s3_to_sftp_cli.layout import printable
 from s3_to_sftp_cli.ledger import Record
-from s3_to_sftp_cli.object_name import parse_object_name
+from s3_to_sftp_cli.object_name import parse_object_name, typed_object, typed_pattern
 from s3_to_sftp_cli.receipt_words import after_in_words
 from s3_to_sftp_cli.sizes import count_text
 from s3_to_sftp_cli.times import in_words, local_now, parse_past
@@ -75,19 +75,14 @@ def find_version(context: Context, key: str, *, bucket: str | None, version: str
     if version is None:
         return versions[0]
     for record in versions:
-        if version in (record.version, _etag(record)):
+        if version in (record.version, record.etag):
             return record
-    known = ", ".join(record.version or _etag(record) for record in versions[:5])
+    known = ", ".join(record.version or record.etag for record in versions[:5])
     raise CliError(
         f"The ledger has no version {version!r} of {key!r}; it has {known}.",
         hint="`s3-to-sftp receipts KEY` lists the versions.",
         code=ExitCode.NOT_FOUND,
     )
-
-
-def _etag(record: Record) -> str:
-    sk = str(record.item["sk"])
-    return sk.split("#")[1] if sk.startswith("etag#") else str(record.item.get("etag", ""))
 
 
 def require_resendable(context: Context, record: Record) -> None:
@@ -165,6 +160,7 @@ class DeliveredInPeriod:
         count: Versions that are still to be sent.
         size: Their bytes.
         done_before: Versions that were sent with this id before.
+        numbered: Of those that are still to be sent, the ones whose last receipt has a number of a sequence.
     """
 
     def __init__(self, context: Context, period: str, *, prefix: str, bucket: str | None, id_: str) -> None:
@@ -176,6 +172,7 @@ class DeliveredInPeriod:
         # A short hash of each key: a million of them take about 150 MB.
         last: dict[bytes, str] = {}
         sizes: dict[bytes, int] = {}
+        numbered: set[bytes] = set()
         self._taken_away = 0
         for record in self._all():
             if _is_taken_away(record):
@@ -183,6 +180,7 @@ class DeliveredInPeriod:
                 continue
             last[_digest(record)] = str(record.item["sk"])
             sizes[_digest(record)] = -1 if was_done(record, id_) else record.size or 0
+            (numbered.add if "sequence" in record.receipt else numbered.discard)(_digest(record))
         if self._taken_away:
             context.output.note(
                 f"{count_text(self._taken_away, 'object')} of this time cannot be sent again: moved or "
@@ -192,6 +190,7 @@ class DeliveredInPeriod:
         self.count = sum(size >= 0 for size in sizes.values())
         self.size = sum(size for size in sizes.values() if size >= 0)
         self.done_before = len(sizes) - self.count
+        self.numbered = sum(sizes[each] >= 0 for each in numbered)
 
     def __call__(self) -> Iterator[Record]:
         """Yield the versions that are still to be sent."""
@@ -342,10 +341,11 @@ def wrong_state(record: Record, but: str) -> CliError:
         record: The version.
         but: What is not possible.
     """
-    named, key = printable(record.key), typed(record.key)
+    named, key = printable(record.key), typed_object(record)
     hints = {
         "DELIVERED": f"`s3-to-sftp resend {key} --reason TEXT` sends it again.",
-        "FAILED": f"It is dead-lettered: `s3-to-sftp redrive --key {key}` sends it back to the queue.",
+        "FAILED": f"It is dead-lettered: `s3-to-sftp redrive --key {typed_pattern(record)}` sends it back to "
+        "the queue.",
         "UNKNOWN": f"Ask the partner whether it has arrived, then `s3-to-sftp confirm {key} --reason TEXT` "
         f"or `s3-to-sftp resend {key} --reason TEXT`.",
         "CANCELLED": f"`s3-to-sftp resend {key} --reason TEXT` sends it after all.",

@@ -128,22 +128,25 @@ class Sender:
         size = _BATCH if self._max_rate is None else max(1, min(_BATCH, int(self._max_rate)))
         iterator = iter(records)
         while batch := list(islice(iterator, size)):
-            self._send([(notification or notification_of)(each) for each in batch], request)  # type: ignore[arg-type]
+            self._send([self._message(each, request, notification) for each in batch])
             sent += len(batch)
             yield from batch
             if self._max_rate is not None and (early := started + sent / self._max_rate - self._clock()) > 0:
                 self._sleep(early)
 
-    def _send(self, batch: list[dict[str, Any]], request: Request) -> None:
-        attribute = {"DataType": "String", "StringValue": json.dumps(request.as_action())}
-        entries = [
-            {
-                "Id": str(number),
-                "MessageBody": json.dumps(body),
-                "MessageAttributes": {"operator": attribute},
-            }
-            for number, body in enumerate(batch)
-        ]
+    @staticmethod
+    def _message(
+        named: Named, request: Request, notification: Callable[[Named], dict[str, Any]] | None
+    ) -> dict[str, Any]:
+        body = (notification or notification_of)(named)  # type: ignore[arg-type]
+        # Where another message has it delivered first, the function knows that this one asked before.
+        attempts = {"attempts": named.attempts} if isinstance(named, Record) else {}
+        text = json.dumps({**request.as_action(), **attempts})
+        attribute = {"DataType": "String", "StringValue": text}
+        return {"MessageBody": json.dumps(body), "MessageAttributes": {"operator": attribute}}
+
+    def _send(self, messages: list[dict[str, Any]]) -> None:
+        entries = [{"Id": str(number), **message} for number, message in enumerate(messages)]
         for attempt in range(_TRIES):
             answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
             failed = {each["Id"]: each for each in answer.get("Failed", [])}

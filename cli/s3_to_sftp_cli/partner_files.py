@@ -3,28 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from s3_to_sftp.errors import LedgerError, RuleRefused
-from s3_to_sftp.rules.sequence_numbers import may_be_seen
-from s3_to_sftp.state.attributes import to_attribute
-from s3_to_sftp.state.items import VersionItem, read_version
+from s3_to_sftp.errors import RuleRefused
+from s3_to_sftp.rules.plan_facts import PlanFacts
+from s3_to_sftp.state.items import VersionItem
 from s3_to_sftp.state.ledger import Commit
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import typed
 from s3_to_sftp_cli.ledger import LedgerReader, Record
-from s3_to_sftp_cli.object_selection import IN_FLIGHT_STATES
-from s3_to_sftp_cli.sequences import Sequence, read_sequences
-
-
-def version_of(record: Record) -> VersionItem:
-    """Return the version as the function reads it.
-
-    Raises:
-        CliError: The item is corrupt.
-    """
-    try:
-        return read_version({name: to_attribute(value) for name, value in record.item.items()})
-    except LedgerError as error:
-        raise CliError(error.reason, hint=error.hint, code=ExitCode.CONFLICT) from None
+from s3_to_sftp_cli.object_name import typed_object, typed_pattern
+from s3_to_sftp_cli.sequences import Sequence, read_sequences, version_of
 
 
 def number_given_up(ledger: LedgerReader, record: Record) -> Sequence | None:
@@ -37,34 +24,51 @@ def number_given_up(ledger: LedgerReader, record: Record) -> Sequence | None:
     version = version_of(record)
     if not version.plan:
         return None
-    own = (str(record.item["pk"]), str(record.item["sk"]))
     for sequence in read_sequences(ledger):
-        if sequence.holder is not None and (sequence.holder.pk, sequence.holder.sk) == own:
-            if may_be_seen(version):
+        if sequence.holder is not None and sequence.holder.is_version(record):
+            if version.may_be_seen:
                 raise _number_in_use(record, version, sequence)
             return sequence
     return None
 
 
+def has_lost_number(ledger: LedgerReader, record: Record) -> bool:
+    """Return whether files may be at the partner with a number that is no longer that of the version.
+
+    Raises:
+        CliError: The item is corrupt.
+        ClientError, BotoCoreError: The table refused, or did not answer.
+    """
+    version = version_of(record)
+    if not version.plan or not version.may_be_seen:
+        return False
+    try:
+        number = PlanFacts.from_text(version.plan).sequence
+    except ValueError:  # whatever was planned
+        return False
+    return number is not None and not any(each.has(record) for each in read_sequences(ledger))
+
+
 def _number_in_use(record: Record, version: VersionItem, taken: Sequence) -> CliError:
-    key, files = typed(record.key), ", ".join(_files(version)) or "some were begun"
+    key, files = typed_object(record), ", ".join(files_at_partner(version)) or "some were begun"
     next_step = {
         "UNKNOWN": f"Ask the partner, then `s3-to-sftp confirm {key} --reason TEXT` or "
         f"`s3-to-sftp resend {key} --reason TEXT`.",
-        "FAILED": f"When the cause is fixed, `s3-to-sftp redrive --key {key}` completes it.",
+        "FAILED": f"When the cause is fixed, `s3-to-sftp redrive --key {typed_pattern(record)}` completes "
+        "it.",
     }.get(record.state, f"`s3-to-sftp retry {key}` completes it.")
     give_up = f"`s3-to-sftp sequence {typed(taken.name)} --set {taken.number + 1} --reason TEXT`"
-    when = "once it is dead-lettered, " if record.state in IN_FLIGHT_STATES else ""
     return CliError(
         f"{record.key} has number {taken.number} of the sequence {taken.name!r}, and files with this "
         f"number may be at the partner: {files}. Cancelled, the next object would get the number again.",
-        hint=f"{next_step} To leave the number to the partner and give the object up: {when}{give_up}, then "
-        "cancel it.",
+        hint=f"{next_step} To let the others go on, and leave number {taken.number} to this object: "
+        f"{give_up}. To give the object up, cancel it after that.",
         code=ExitCode.CONFLICT,
     )
 
 
-def _files(version: VersionItem) -> Iterator[str]:
+def files_at_partner(version: VersionItem) -> Iterator[str]:
+    """Yield the files of the version that are at the partner, or may be, in words."""
     for file in (*((version.commit,) if version.commit else ()), *version.steps.values()):
         if file.is_renamed:
             yield f"{file.remote_path!r} is there"
@@ -101,7 +105,7 @@ def confirmed_file(record: Record) -> tuple[str, Mapping[str, Any]] | None:
     if len(asked) != 1:
         raise CliError(
             f"The ledger does not say which file of {record.key} is unknown: there is nothing to confirm.",
-            hint=f"`s3-to-sftp resend {typed(record.key)} --reason TEXT` sends it again.",
+            hint=f"`s3-to-sftp resend {typed_object(record)} --reason TEXT` sends it again.",
             code=ExitCode.CONFLICT,
         )
     ((name, file),) = asked.items()

@@ -9,7 +9,13 @@ from rich.text import Text
 from s3_to_sftp_cli.deliveries import is_final, seconds_to_deliver, sent_so_far
 from s3_to_sftp_cli.layout import labelled, printable
 from s3_to_sftp_cli.ledger import Record
-from s3_to_sftp_cli.receipt_words import after_in_words, checksum_hex, evidence_in_words, verified_in_words
+from s3_to_sftp_cli.receipt_words import (
+    after_in_words,
+    checksum_hex,
+    evidence_in_words,
+    hint_of,
+    verified_in_words,
+)
 from s3_to_sftp_cli.sizes import count_text, size_text
 from s3_to_sftp_cli.times import from_epoch, in_words
 
@@ -87,7 +93,7 @@ def _details(record: Record, now: datetime) -> Iterator[tuple[str, str]]:
         if after := after_in_words(record.item.get("after")):
             yield "afterwards", printable(after)
         return
-    for label, text in (("error", record.error), ("reason", record.reason), ("hint", record.hint)):
+    for label, text in (("error", record.error), ("reason", record.reason), ("hint", hint_of(record))):
         if text:
             yield label, printable(text)
     if record.operation or record.sftp_status:

@@ -5,6 +5,9 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
+from s3_to_sftp.doctor.advice import without_retry
+from s3_to_sftp_cli.ledger import FINAL_STATES, Record
+
 EVIDENCE = {
     "close_ok": "it was written under its final name, and the server answered all of that with OK",
     "rename_ok": "the server answered the RENAME with OK",
@@ -40,6 +43,11 @@ def verified_in_words(receipt: Mapping[str, Any]) -> str:
     if kind == "composite":
         return f"the bytes match S3's composite {algorithm} of {parts or 'all'} parts"
     return "no checksum stored by S3 was compared" if kind == "none" else str(receipt["verified_by"])
+
+
+def hint_of(record: Record) -> str:
+    """Return what a person can do about a version; its end promises no retry."""
+    return without_retry(record.hint) if record.state in FINAL_STATES else record.hint
 
 
 def after_in_words(after: object) -> str:

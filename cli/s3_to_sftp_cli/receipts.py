@@ -16,7 +16,7 @@ from s3_to_sftp_cli.deliveries import (
     sent_so_far,
 )
 from s3_to_sftp_cli.ledger import FINAL_STATES, LedgerReader, Record
-from s3_to_sftp_cli.receipt_words import checksum_hex
+from s3_to_sftp_cli.receipt_words import checksum_hex, hint_of
 from s3_to_sftp_cli.times import from_epoch
 
 FAILURES = ("FAILED", "UNKNOWN")
@@ -156,7 +156,7 @@ def row(record: Record, *, now: float) -> dict[str, Any]:
         "operation": record.operation or None,
         "sftp_status": record.sftp_status or None,
         "reason": record.reason or None,
-        "hint": record.hint or None,
+        "hint": hint_of(record) or None,
         "receipt": receipt_json(receipt) if receipt else None,
         "earlier_receipts": [
             {**receipt_json(each), "at": None if each.get("at") is None else from_epoch(float(each["at"]))}

@@ -1,32 +1,58 @@
-"""The numbers of a partner's sequences: which was taken last, and which object holds it."""
+"""The numbers of a partner's sequences: which was taken last, which object has it, and which one is next."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.rules.sequence_counter import COUNTER, SEQUENCE, sequence_key
+from s3_to_sftp.rules.sequence_numbers import gives_back
+from s3_to_sftp.state.attributes import to_attribute
+from s3_to_sftp.state.items import VersionItem, read_version
+from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.ledger import LedgerReader, Record
 from s3_to_sftp_cli.object_selection import IN_FLIGHT_STATES
 from s3_to_sftp_cli.times import from_epoch
 
 _PREFIX = sequence_key("")
+_EVERYWHERE = timedelta(hours=12)
+"""So long after the end of a day in UTC it is over in all time zones."""
+
+
+def version_of(record: Record) -> VersionItem:
+    """Return the version as the function reads it.
+
+    Raises:
+        CliError: The item is corrupt.
+    """
+    try:
+        return read_version({name: to_attribute(value) for name, value in record.item.items()})
+    except LedgerError as error:
+        raise CliError(error.reason, hint=error.hint, code=ExitCode.CONFLICT) from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """The object version that has the last number, and is not delivered.
+    """An object version that has a number, and is not delivered.
 
     Attributes:
         pk: Partition key of its item.
         sk: Sort key.
         name: For people: `s3://bucket/key (version ...)`.
+        number: The number.
         record: What the ledger has of it; None: nothing, it was removed or has expired.
+        period: The day or year of the number; empty: the sequence never begins again.
+        taken_at: When it was taken, in seconds since 1970.
     """
 
     pk: str
     sk: str
     name: str
+    number: int
     record: Record | None
+    period: str = ""
+    taken_at: float = 0
 
     @property
     def state(self) -> str:
@@ -38,6 +64,15 @@ class Holder:
         """Whether the function still tries to deliver it."""
         return self.state in IN_FLIGHT_STATES
 
+    @property
+    def may_be_seen(self) -> bool:
+        """Whether files with the number may be at the partner: the ledger shows that, or nothing at all."""
+        return self.record is None or version_of(self.record).may_be_seen
+
+    def is_version(self, record: Record) -> bool:
+        """Return whether it is this one."""
+        return (self.pk, self.sk) == (record.item["pk"], record.item["sk"])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sequence:
@@ -47,34 +82,75 @@ class Sequence:
         name: As the rules name it.
         number: The last one that was taken.
         period: The day or year that it belongs to; empty: the sequence never begins again.
-        taken_at: When it was taken, in seconds since 1970.
-        revision: Of the item.
+        taken_at: When it was taken, in seconds since 1970; 0: none was, an operator has set the first one.
+        revision: Of the item; 0: there is none.
         holder: None: the object with the last number is delivered.
+        set_next: The number that an operator has set for the next object; None: none has.
+        stopped: Why the number of a holder that was given up does not go to the next object.
+        kept: Objects that keep a number that others went past, as the item has them.
         operator_actions: What operators did, the oldest first.
     """
 
     name: str
-    number: int
-    period: str
-    taken_at: float
-    revision: int
-    holder: Holder | None
+    number: int = 0
+    period: str = ""
+    taken_at: float = 0
+    revision: int = 0
+    holder: Holder | None = None
+    set_next: int | None = None
+    stopped: str = ""
+    kept: tuple[Holder, ...] = ()
     operator_actions: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def next_number(self) -> int:
-        """The number that the next object of this period gets."""
-        return self.number + 1
+        """The number that the next object gets, once the holder is delivered; of this period unless set."""
+        if self.set_next is not None:
+            return self.set_next
+        return self.number if self.is_given_back else self.number + 1
+
+    @property
+    def is_given_back(self) -> bool:
+        """Whether the next object gets the number of the holder."""
+        record = self.holder.record if self.holder is not None else None
+        return record is not None and gives_back(version_of(record), self.stopped)
+
+    def may_be_used(self, now: float) -> int | None:
+        """Return the last number that the partner may have seen in the present period; None: they saw none.
+
+        Args:
+            now: Seconds since 1970.
+        """
+        if not self.taken_at or self.is_over(now):
+            return None
+        return self.number - 1 if self.is_given_back else self.number
+
+    def is_over(self, now: float) -> bool:
+        """Return whether the day or year of the last number has ended, in whichever time zone."""
+        if not self.period:
+            return False
+        form = "%Y-%m-%d" if "-" in self.period else "%Y"
+        begin = datetime.strptime(self.period, form).replace(tzinfo=UTC)
+        days = 1 if "-" in self.period else 366
+        return datetime.fromtimestamp(now, UTC) > begin + timedelta(days=days) + _EVERYWHERE
+
+    def has(self, record: Record) -> bool:
+        """Return whether the version has a number of the sequence."""
+        held = (*self.kept, *((self.holder,) if self.holder is not None else ()))
+        return any(each.is_version(record) for each in held)
 
     def as_json(self) -> dict[str, Any]:
         """Return its fields in JSON."""
+        has_begun = bool(self.taken_at)
         return {
             "name": self.name,
-            "last_number": self.number,
+            "last_number": self.number if has_begun else None,
             "next_number": self.next_number,
             "period": self.period or None,
-            "taken_at": from_epoch(self.taken_at),
+            "taken_at": from_epoch(self.taken_at) if has_begun else None,
             "holder": None if self.holder is None else holder_json(self.holder),
+            "stopped": self.stopped or None,
+            "kept": [{**holder_json(each), "number": each.number} for each in self.kept],
             "operator_actions": [
                 {**action, "at": from_epoch(float(action["at"]))} for action in self.operator_actions
             ],
@@ -115,6 +191,9 @@ def _read(ledger: LedgerReader, pk: str) -> Sequence | None:
         taken_at=float(item["taken_at"]),
         revision=int(item["revision"]),
         holder=_holder(ledger, item),
+        set_next=None if item.get("set_next") is None else int(item["set_next"]),
+        stopped=str(item.get("stopped", "")),
+        kept=tuple(_kept(ledger, item.get("kept") or {})),
         operator_actions=tuple(item.get("operator_actions") or ()),
     )
 
@@ -123,4 +202,26 @@ def _holder(ledger: LedgerReader, item: Mapping[str, Any]) -> Holder | None:
     pk, sk = str(item.get("holder_pk", "")), str(item.get("holder_sk", ""))
     if not (pk and sk):
         return None
-    return Holder(pk=pk, sk=sk, name=str(item.get("holder_name", "")), record=ledger.version(pk, sk))
+    return Holder(
+        pk=pk,
+        sk=sk,
+        name=str(item.get("holder_name", "")),
+        number=int(item["number"]),
+        record=ledger.version(pk, sk),
+        period=str(item.get("period", "")),
+        taken_at=float(item["taken_at"]),
+    )
+
+
+def _kept(ledger: LedgerReader, entries: Mapping[str, Any]) -> Iterator[Holder]:
+    for key, entry in entries.items():
+        pk, sk = key.split("\n")
+        yield Holder(
+            pk=pk,
+            sk=sk,
+            name=str(entry.get("name", "")),
+            number=int(entry["number"]),
+            record=ledger.version(pk, sk),
+            period=str(entry.get("period", "")),
+            taken_at=float(entry["taken_at"]),
+        )

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from s3_to_sftp_cli.doctor_checks import how_to_lift
 from s3_to_sftp_cli.layout import typed
+from s3_to_sftp_cli.ledger import Record
+from s3_to_sftp_cli.object_name import typed_object, typed_pattern
 from s3_to_sftp_cli.object_selection import IN_FLIGHT_STATES
 from s3_to_sftp_cli.sequences import Sequence
 from s3_to_sftp_cli.status import DeadLetters, InFlight, Partner, Pause, Queue, Status, Unavailable
@@ -113,19 +115,30 @@ def _about_number(sequence: Sequence, status: Status) -> Iterator[tuple[str, str
         return
     record = holder.record
     if record is None or holder.state not in (*IN_FLIGHT_STATES, "FAILED", "UNKNOWN"):
-        why = f"number {number} was given up; if the partner has nothing with it, set {number} again"
-        yield why, f"sequence {typed(sequence.name)} --set {number + 1} --reason TEXT"
+        why = f"number {number} was given up: lets the others go on behind it"
+        yield why, _go_on(sequence)
         return
-    key = typed(record.key)
+    key = typed_object(record)
     match holder.state:
+        case "FAILED" if sequence.stopped:
+            yield f"the others wait, since number {number} is refused: when that is fixed", _redrive(record)
+            yield "if the partner expects another number", _go_on(sequence, "N")
         case "FAILED":
-            yield f"the others wait for number {number}: when the cause is fixed", f"redrive --key {key}"
+            yield f"the others wait for number {number}: when the cause is fixed", _redrive(record)
         case "UNKNOWN":
             why = f"the others wait for number {number}: ask the partner whether it has arrived; then"
             yield why, f"confirm {key} --reason TEXT"
             yield "if it has not", f"resend {key} --reason TEXT"
         case _ if not record.is_being_sent(status.at.timestamp()) and _may_send(status):
             yield f"the others wait for number {number}: tries it now", f"retry {key}"
+
+
+def _redrive(record: Record) -> str:
+    return f"redrive --key {typed_pattern(record)}"
+
+
+def _go_on(sequence: Sequence, number: int | str | None = None) -> str:
+    return f"sequence {typed(sequence.name)} --set {number or sequence.number + 1} --reason TEXT"
 
 
 def _may_send(status: Status) -> bool:

@@ -17,6 +17,7 @@ _ARGUMENTS = {
     "SSH_ALGORITHMS": "SftpServer(algorithms=...)",
     "SSH_REPLY_TIMEOUT": "SftpServer(reply_timeout=...)",
     "SSH_CONNECT_TIMEOUT": "SftpServer(connect_timeout=...)",
+    "SSH_MAX_BYTES_PER_SECOND": "SftpServer(max_megabytes_per_second=...)",
     "SSH_MAX_CONNECTIONS": "max_connections",
 }
 """Variable -> argument of the construct. A variable without an argument keeps its name."""

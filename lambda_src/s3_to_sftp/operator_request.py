@@ -34,6 +34,7 @@ class OperatorRequest:
         who: ARN or login name.
         at: When, in seconds since 1970.
         reason: Why (may be empty).
+        attempts: How many attempts the ledger had when it was asked for; None: not known.
     """
 
     action: Action
@@ -41,6 +42,7 @@ class OperatorRequest:
     who: str = ""
     at: float = 0
     reason: str = ""
+    attempts: int | None = None
 
     @classmethod
     def from_text(cls, text: str) -> "OperatorRequest":
@@ -57,6 +59,7 @@ class OperatorRequest:
                 who=_text(written.get("who", "")),
                 at=_seconds(written.get("at", 0)),
                 reason=_text(written.get("reason", "")),
+                attempts=_count(written.get("attempts")),
             )
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a request of an operator ({type(error).__name__})") from None
@@ -77,6 +80,14 @@ def _text(value: object, *, required: bool = False) -> str:
         raise ValueError("a text is missing")
     value.encode()  # UnicodeEncodeError is a ValueError
     return cut(value, _MAX_TEXT_BYTES)
+
+
+def _count(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("the attempts are no whole number")
+    return value
 
 
 def _seconds(value: object) -> float:

@@ -13,10 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from s3_to_sftp_cli.aws import explained
 from s3_to_sftp_cli.context import Context, dry_run_option, reason_option, shared_options
 from s3_to_sftp_cli.errors import CliError, ExitCode, Interrupted
-from s3_to_sftp_cli.layout import typed, wrapped
+from s3_to_sftp_cli.layout import wrapped
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.ledger_changes import LedgerWriter, confirmed_receipt
 from s3_to_sftp_cli.object_dead_letters import remove_dead_letters
+from s3_to_sftp_cli.object_name import typed_object
 from s3_to_sftp_cli.object_selection import (
     IN_FLIGHT_STATES,
     DeliveredInPeriod,
@@ -36,9 +37,16 @@ from s3_to_sftp_cli.partner_attempt import (
     wait_for_partner,
     what_all_wait_for,
 )
-from s3_to_sftp_cli.partner_files import confirmed_file, is_refused_beside_its_data, number_given_up
+from s3_to_sftp_cli.partner_files import (
+    confirmed_file,
+    files_at_partner,
+    has_lost_number,
+    is_refused_beside_its_data,
+    number_given_up,
+)
 from s3_to_sftp_cli.questions import confirm
 from s3_to_sftp_cli.receipt_text import state_in_words
+from s3_to_sftp_cli.sequences import version_of
 from s3_to_sftp_cli.sizes import count_text, size_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -137,7 +145,9 @@ def resend_command(
             return done.tell()
         require_resendable(context, record)
         chosen: Callable[[], Iterable[Record]] = lambda: [record]  # noqa: E731
-        sending = _Sending(context, request, count=1, size=record.size or 0, dry_run=dry_run)
+        numbered = int(record.state == "DELIVERED" and "sequence" in record.receipt)
+        size = record.size or 0
+        sending = _Sending(context, request, count=1, size=size, numbered=numbered, dry_run=dry_run)
     else:
         chosen = found = DeliveredInPeriod(context, str(period), prefix=prefix, bucket=bucket, id_=request.id)
         sending = _Sending(
@@ -146,6 +156,7 @@ def resend_command(
             count=found.count,
             size=found.size,
             done_before=found.done_before,
+            numbered=found.numbered,
             dry_run=dry_run,
         )
     sender = Sender(context.aws.client("sqs"), queue_url, max_rate=max_rate)
@@ -236,10 +247,14 @@ def cancel_command(
         raise wrong_state(record, "there is nothing to cancel")
     require_not_being_sent(record, now=request.at)
     number = number_given_up(context.ledger, record)
+    writer = LedgerWriter(context.aws.client("dynamodb"), context.ledger.table)
     if not dry_run:
-        LedgerWriter(context.aws.client("dynamodb"), context.ledger.table).cancel(record, request)
+        cancel = writer.cancel_and_forget if has_lost_number(context.ledger, record) else writer.cancel
+        cancel(record, request)
     about = None if number is None else {"sequence": number.name, "number": number.number}
     told = ""
+    if files := ", ".join(files_at_partner(version_of(record))):
+        told = f"at the partner stays: {files}"
     if number is not None:
         told = f"number {number.number} of the sequence {number.name!r} goes to the next object"
     more = {"number_returned": about}
@@ -298,7 +313,9 @@ def _confirm_file(
             record, request, found
         )
         # Its message is dead-lettered: without another one nothing happens.
-        again = f"`s3-to-sftp retry {typed(record.key)}` has the function complete it: {path!r} is confirmed."
+        again = (
+            f"`s3-to-sftp retry {typed_object(record)}` has the function complete it: {path!r} is confirmed."
+        )
         sender = Sender(context.aws.client("sqs"), queue_url, hint=again)
         retry = replace(request, action="retry", id=new_id("retry"))
         for _ in sender.send([record], retry):
@@ -353,6 +370,7 @@ class _Sending:
         size: int,
         dry_run: bool,
         done_before: int = 0,
+        numbered: int = 0,
         outcome: str = "",
     ) -> None:
         """Prepare it.
@@ -364,6 +382,7 @@ class _Sending:
             size: Their bytes, as far as the ledger knows them.
             dry_run: Whether nothing is sent.
             done_before: Object versions that were sent with this id before.
+            numbered: Those that were delivered with a number of a sequence, and take another one.
             outcome: What came of the only one of them.
         """
         self._context = context
@@ -372,6 +391,7 @@ class _Sending:
         self._size = size
         self._dry_run = dry_run
         self._done_before = done_before
+        self._numbered = numbered
         self._outcome = outcome
         self._sent = 0
         self._has_told_id = False
@@ -394,6 +414,11 @@ class _Sending:
         # Of what was recorded by an earlier release the size may not be known.
         return count_text(self._count, "object") + (f", {size_text(self._size)}" if self._size else "")
 
+    @property
+    def _about_numbers(self) -> str:
+        those = "it takes" if self._count == 1 else f"{count_text(self._numbered, 'object')} of them take"
+        return f"{those} another number of the sequence: the one of the receipt is not used again"
+
     def count_all(self, sent: Iterable[Record]) -> None:
         """Count what is sent, one by one."""
         for _ in sent:
@@ -406,6 +431,8 @@ class _Sending:
             return
         if ask:
             output.note(f"{self._about} to {self._context.delivery.target}")
+            if self._numbered:
+                output.note(self._about_numbers)
             confirm(self._context, f"Send {'it' if self._count == 1 else 'them'} again")
         if ask or self._count > 1:
             output.note(f"id {self._request.id}: --id continues an interrupted command")
@@ -429,6 +456,8 @@ class _Sending:
                 console.print(f"{request.action}: {done} already sent with the id {request.id}", markup=False)
                 if self._outcome:
                     console.print(self._outcome, markup=False)
+            if self._numbered and self._count:
+                console.print(wrapped(self._about_numbers, width=console.width))
             if interrupted:
                 part = f"{self._sent:,} of {count_text(self._count, 'object')}"
                 console.print(f"{request.action}: {part} in the queue", markup=False)
@@ -448,6 +477,7 @@ class _Sending:
             "bytes": self._size,
             "sent": self._sent,
             "done_before": self._done_before,
+            "numbered": self._numbered,
             "interrupted": interrupted,
             "dry_run": self._dry_run,
         }

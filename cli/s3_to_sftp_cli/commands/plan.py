@@ -16,7 +16,7 @@ from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import labelled, printable
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.object_name import parse_object_name
-from s3_to_sftp_cli.object_selection import possible_buckets
+from s3_to_sftp_cli.object_selection import possible_buckets, versions_by_bucket
 from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.sizes import size_text
 from s3_to_sftp_cli.times import from_epoch, local_now
@@ -47,7 +47,7 @@ def plan_command(context: Context, key: str, bucket: str | None, version_id: str
     answer = _only_one(answers, key)
     refused = answer["refused"]
     if refused is not None and refused["error"] == _GONE:
-        raise CliError(printable(refused["reason"]), hint=printable(refused["hint"]), code=ExitCode.NOT_FOUND)
+        raise _not_there(context, answer, bucket, key)
     found = answer["object"] or {"bucket": bucket or "", "key": key}
     if not context.output.as_json and not _is_watched(context, found["bucket"], key):
         context.output.note("note: this delivery does not watch the object; nothing announces it.")
@@ -58,6 +58,17 @@ def plan_command(context: Context, key: str, bucket: str | None, version_id: str
 
     context.output.result("plan", {"delivery": context.delivery.as_json(), **_as_json(answer)}, show)
     return ExitCode.OK if refused is None else ExitCode.FAILED
+
+
+def _not_there(context: Context, answer: dict[str, Any], bucket: str | None, key: str) -> CliError:
+    buckets, refused = possible_buckets(context, bucket), answer["refused"]
+    if context.delivery.table is not None and not versions_by_bucket(context, buckets, key):
+        return CliError(
+            f"S3 has no object {printable(key)!r} in {', '.join(buckets)}, and the ledger has never had one.",
+            hint="Check the key.",
+            code=ExitCode.NOT_FOUND,
+        )
+    return CliError(printable(refused["reason"]), hint=printable(refused["hint"]), code=ExitCode.NOT_FOUND)
 
 
 def _is_watched(context: Context, bucket: str, key: str) -> bool:

@@ -1,41 +1,26 @@
 """`s3-to-sftp sequence`: the numbers that a partner's objects get, and which one is next."""
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import click
 from rich.console import Console
 
-from s3_to_sftp.rules.sequence_counter import COUNTER, sequence_key
-from s3_to_sftp.state.update_expression import Change
+from s3_to_sftp.rules.invalid import InvalidRule
+from s3_to_sftp.rules.sequence import Sequence as Rule
 from s3_to_sftp_cli.context import Context, shared_options
 from s3_to_sftp_cli.control_items import checked_reason
 from s3_to_sftp_cli.errors import CliError, ExitCode
-from s3_to_sftp_cli.layout import labelled, printable, typed
+from s3_to_sftp_cli.layout import labelled, printable
 from s3_to_sftp_cli.ledger_changes import LedgerWriter
+from s3_to_sftp_cli.object_name import typed_object, typed_pattern
 from s3_to_sftp_cli.operator_messages import Request, new_id
 from s3_to_sftp_cli.option_types import NOT_EMPTY
+from s3_to_sftp_cli.sequence_changes import NextNumber, changes_of, decide
 from s3_to_sftp_cli.sequences import Holder, Sequence, holder_json, read_sequences
 from s3_to_sftp_cli.times import clock, from_epoch, local_now
 
 _HIGHEST = 10**15
-_KEPT_ACTIONS = 100
-
-
-@dataclass(frozen=True)
-class _Set:
-    """What was set.
-
-    Attributes:
-        sequence: As it was before.
-        number: The next number now.
-        released: The version that held the last number; None: none did.
-    """
-
-    sequence: Sequence
-    number: int
-    released: Holder | None
 
 
 @click.command("sequence")
@@ -43,26 +28,35 @@ class _Set:
 @click.option(
     "--set", "number", type=click.IntRange(0, _HIGHEST), metavar="N", help="The next object gets N."
 )
+@click.option("--reuse", is_flag=True, help="With --set: although files with this number may be there.")
 @click.option("--reason", metavar="TEXT", help="With --set: why; recorded in the ledger.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @shared_options
 def sequence_command(
-    context: Context, *, sequence: str | None, number: int | None, reason: str | None, dry_run: bool
+    context: Context,
+    *,
+    sequence: str | None,
+    number: int | None,
+    reuse: bool,
+    reason: str | None,
+    dry_run: bool,
 ) -> int:
     """Show the sequences of numbers: the last one, who holds it, and the next one.
 
-    With --set: give the next object this number, because the partner expects it. Refused while an object
-    that the function still tries to deliver holds a number; one that was given up releases it.
+    With --set: give the next object this number, because the partner expects it. An object whose files may be
+    at the partner keeps its number, and is completed with it. A number that the partner may have seen is
+    refused, unless --reuse says that they want it again.
 
     \b
     s3-to-sftp sequence
     s3-to-sftp sequence --set 57 --reason "their NOC: we expect 57 next"
     """  # noqa: D301 - click's mark
-    chosen = _chosen(context, sequence)
+    may_begin = sequence is not None and number is not None
+    chosen = _chosen(context, sequence, may_begin=may_begin)
     if number is None:
-        if reason is not None or dry_run:
+        if reason is not None or dry_run or reuse:
             raise CliError(
-                "--reason and --dry-run go with --set.", hint="Leave them out.", code=ExitCode.USAGE
+                "--reason, --reuse and --dry-run go with --set.", hint="Leave them out.", code=ExitCode.USAGE
             )
         return _tell(context, chosen, None, dry_run=False)
     if reason is None and not dry_run:
@@ -75,14 +69,15 @@ def sequence_command(
             hint=f"Name one: `s3-to-sftp sequence NAME --set {number} --reason TEXT`.",
             code=ExitCode.USAGE,
         )
-    return _set_number(context, chosen[0], number, why, dry_run=dry_run)
+    done = decide(chosen[0], number, reuse=reuse, now=time.time())
+    return _set_number(context, done, why, dry_run=dry_run)
 
 
-def _chosen(context: Context, name: str | None) -> list[Sequence]:
+def _chosen(context: Context, name: str | None, *, may_begin: bool = False) -> list[Sequence]:
     """Return the sequences that are meant: the named one, or all.
 
     Raises:
-        CliError: There is none, or the ledger's item of one is corrupt.
+        CliError: There is none, the name is none, or the ledger's item of one is corrupt.
     """
     try:
         known = read_sequences(context.ledger)
@@ -93,6 +88,8 @@ def _chosen(context: Context, name: str | None) -> list[Sequence]:
             code=ExitCode.CONFLICT,
         ) from None
     chosen = [each for each in known if name in (None, each.name)]
+    if not chosen and name is not None and may_begin:
+        return [_new(name)]
     if not chosen:
         others = f" There is {', '.join(each.name for each in known)}." if known else ""
         about = (
@@ -100,60 +97,43 @@ def _chosen(context: Context, name: str | None) -> list[Sequence]:
         )
         raise CliError(
             f"{about}.{others}",
-            hint="The first one is `start` of the rule `sequence`.",
+            hint="The first one is `start` of the rule `sequence`. To begin with another one: "
+            "`s3-to-sftp sequence NAME --set N --reason TEXT`; NAME is in the rule, by default 'default'.",
             code=ExitCode.NOT_FOUND,
         )
     return chosen
 
 
-def _set_number(context: Context, sequence: Sequence, number: int, reason: str, *, dry_run: bool) -> int:
-    holder = sequence.holder
-    if holder is not None and holder.is_in_flight:
-        assert holder.record is not None  # noqa: S101 - it has a state
-        key = typed(holder.record.key)
-        raise CliError(
-            f"{printable(holder.name)} has number {sequence.number} of the sequence {sequence.name!r}, and "
-            f"is {holder.state}: the function still tries to deliver it.",
-            hint=f"`s3-to-sftp retry {key}` tries it now; `s3-to-sftp cancel {key} --reason TEXT` returns "
-            "its number where nothing with it can be at the partner.",
-            code=ExitCode.CONFLICT,
-        )
+def _new(name: str) -> Sequence:
+    """Return a sequence that no number was taken of.
+
+    Raises:
+        CliError: No rules can name it.
+    """
+    try:
+        Rule(name=name)
+    except InvalidRule as error:
+        raise CliError(str(error), hint="Name it as the rules do.", code=ExitCode.USAGE) from None
+    return Sequence(name=name)
+
+
+def _set_number(context: Context, done: NextNumber, reason: str, *, dry_run: bool) -> int:
     request = Request(
         action="sequence", id=new_id("sequence"), who=context.caller, at=time.time(), reason=reason
     )
-    changes = _changes(sequence, number, request)
+    changes = changes_of(done, request, context.ledger)
     if not dry_run and LedgerWriter(context.aws.client("dynamodb"), context.ledger.table).transact(*changes):
         raise CliError(
             "The function, or somebody else, has changed the sequence meanwhile. Nothing was changed.",
             hint="Look at it (`s3-to-sftp sequence`), then repeat the command where it is still needed.",
             code=ExitCode.CONFLICT,
         )
-    told = [sequence] if dry_run else _chosen(context, sequence.name)
-    return _tell(context, told, _Set(sequence, number, holder), dry_run=dry_run)
+    name = done.sequence.name
+    told = [done.sequence] if dry_run else [each for each in _chosen(context, None) if each.name == name]
+    return _tell(context, told, done, dry_run=dry_run)
 
 
-def _changes(sequence: Sequence, number: int, request: Request) -> list[Change]:
-    action = {**request.as_action(), "number": number}
-    counter = Change(
-        pk=sequence_key(sequence.name),
-        sk=COUNTER,
-        expected={"revision": sequence.revision},
-        put={
-            "number": number - 1,
-            "operator_actions": [*sequence.operator_actions, action][-_KEPT_ACTIONS:],
-        },
-        remove=("holder_pk", "holder_sk", "holder_name"),
-        is_permanent=True,
-    )
-    holder = sequence.holder
-    if holder is None or holder.record is None:
-        return [counter]
-    item = holder.record.item
-    # Nobody has let it be sent meanwhile.
-    return [counter, Change(pk=holder.pk, sk=holder.sk, expected={"revision": item["revision"]})]
-
-
-def _tell(context: Context, sequences: list[Sequence], done: _Set | None, *, dry_run: bool) -> int:
+def _tell(context: Context, sequences: list[Sequence], done: NextNumber | None, *, dry_run: bool) -> int:
     def show(console: Console) -> None:
         for each in sequences:
             for label, parts in _lines(each):
@@ -164,11 +144,13 @@ def _tell(context: Context, sequences: list[Sequence], done: _Set | None, *, dry
 
     change = None
     if done is not None:
-        released = done.released
+        holder = done.holder if done.holder not in done.loses else None
         change = {
             "next_number": done.number,
-            "next_number_before": done.sequence.next_number,
-            "released": None if released is None else holder_json(released),
+            "next_number_before": done.sequence.next_number if done.sequence.revision else None,
+            "released": None if holder is None else holder_json(holder),
+            "keeps_number": done.keeps is not None,
+            "cancelled": [holder_json(each) for each in done.loses],
         }
     data: dict[str, Any] = {
         "delivery": context.delivery.as_json(),
@@ -184,33 +166,86 @@ def _lines(sequence: Sequence) -> list[tuple[str, list[str]]]:
     now, holder = local_now(), sequence.holder
     since = clock(from_epoch(sequence.taken_at), now=now)
     period = f" of {sequence.period}" if sequence.period else ""
-    is_set = [each for each in sequence.operator_actions if float(each["at"]) > sequence.taken_at]
     lines = [("sequence", [sequence.name])]
-    if holder is not None:
+    if not sequence.taken_at:
+        lines.append(("last", ["none was taken yet"]))
+    elif holder is not None:
         state = holder.state or "no longer in the ledger"
-        lines.append(("last", [f"{sequence.number}{period}: {holder.name} holds it since {since} ({state})"]))
-    elif is_set:
-        last = is_set[-1]
-        lines.append(("set", [f"by {last['who']}: {last['reason']}"]))
+        back = ", and gives it to the next object" if sequence.is_given_back else ""
+        what = f"{sequence.number}{period}: {holder.name} holds it since {since} ({state}){back}"
+        lines.append(("last", [what]))
     else:
-        lines.append(("last", [f"{sequence.number}{period}, delivered; taken {since}"]))
-    lines.append(("next", [f"{sequence.next_number}{period}"]))
+        # After a change by hand it may have been given up.
+        delivered = ", delivered" if sequence.set_next is None else ""
+        lines.append(("last", [f"{sequence.number}{period}{delivered}; taken {since}"]))
+    lines += [
+        ("kept", [f"{each.number}: {each.name} ({each.state or 'no longer in the ledger'})"])
+        for each in sequence.kept
+        if each.state != "DELIVERED"
+    ]
+    if sequence.stopped and holder is not None and holder.state == "FAILED":
+        lines.append(("stopped", [sequence.stopped]))
+    if sequence.set_next is not None and sequence.operator_actions:
+        last = sequence.operator_actions[-1]
+        lines.append(("set", [f"by {last['who']}: {last['reason']}"]))
+    lines.append(("next", [f"{sequence.next_number}{'' if sequence.set_next is not None else period}"]))
     return lines
 
 
-def _told(done: _Set, *, dry_run: bool) -> list[str]:
-    would = "would get" if dry_run else "gets"
-    sequence, told = done.sequence, []
-    if done.released is not None:
-        verb = "would be released" if dry_run else "is released"
-        told.append(
-            f"{done.released.name} {verb}: it was given up with number {sequence.number}, and takes another "
-            "one if it is sent after all"
-        )
-    before = "" if done.number == sequence.next_number else f" (not {sequence.next_number})"
-    told.append(f"the next object {would} {done.number}{before}")
-    if done.number <= sequence.number:
-        told.append(f"warning: numbers up to {sequence.number} were taken before, and are used again")
+def _told(done: NextNumber, *, dry_run: bool) -> list[str]:
+    sequence = done.sequence
+    would, is_now = ("would get", "would be") if dry_run else ("gets", "is")
+    told = _about_holder(done, is_now)
+    if not sequence.revision:
+        told.append(f"no number of {sequence.name!r} was taken yet: it begins once the rules name it")
+    told += [_loses(each, is_now) for each in done.loses]
+    is_other = sequence.revision and done.number != sequence.next_number
+    told.append(
+        f"the next object {would} {done.number}" + (f" (not {sequence.next_number})" * bool(is_other))
+    )
+    used = sequence.may_be_used(time.time())
+    if used is not None and done.number <= used:
+        told.append(f"warning: numbers up to {used} were taken before, and are used again")
     if sequence.period:
-        told.append(f"this is the sequence of {sequence.period}: with another one the numbers begin anew")
+        unit = "day" if "-" in sequence.period else "year"
+        told.append(
+            f"{sequence.number} was of {sequence.period}: the next object {would} {done.number}, whichever "
+            f"{unit} it is of; with the {unit} after that the numbers begin anew"
+        )
     return told
+
+
+def _about_holder(done: NextNumber, is_now: str) -> list[str]:
+    if done.keeps is not None:
+        about = f"keeps number {done.keeps.number}, with which files may be at the partner"
+        return [f"{done.keeps.name} {about}{_completes(done.keeps)}"]
+    if done.released is not None:
+        about = f"released from number {done.released.number}, and takes another one if it is sent after all"
+        return [f"{done.released.name} {is_now} {about}"]
+    return []
+
+
+def _completes(holder: Holder) -> str:
+    record = holder.record
+    assert record is not None  # noqa: S101 - the ledger shows that the partner may have seen it
+    # A version that is older than what was sent is superseded, whatever it has.
+    unless = ", unless a newer version of the key is sent before" if record.has_newer else ""
+    key, completed = typed_object(record), f", and is completed with it{unless}"
+    if holder.is_in_flight:
+        return f"{completed}: it is being retried"
+    match holder.state:
+        case "UNKNOWN":
+            return f"{completed}: ask them, then `s3-to-sftp confirm {key} --reason TEXT`, or `resend` it"
+        case "CANCELLED":
+            return f"{completed} where `s3-to-sftp resend {key} --reason TEXT` sends it after all"
+        case "FAILED":
+            return f"{completed}: `s3-to-sftp redrive --key {typed_pattern(record)}` when the cause is fixed"
+    return ""
+
+
+def _loses(holder: Holder, is_now: str) -> str:
+    assert holder.record is not None  # noqa: S101 - it has a state
+    return (
+        f"{holder.name} {is_now} cancelled: it has lost number {holder.number}; "
+        f"`s3-to-sftp resend {typed_object(holder.record)} --reason TEXT` sends it with another one"
+    )

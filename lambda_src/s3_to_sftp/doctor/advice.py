@@ -12,6 +12,11 @@ _THIS_COMMAND = ("s3-to-sftp doctor", "`s3-to-sftp doctor")
 _WRITE = "doctor --write"
 
 
+def without_retry(advice: str) -> str:
+    """Return the advice without the promise that the delivery will be retried."""
+    return _RETRIED.sub(lambda found: (found["rest"] or "").upper(), _AT_END.sub(".", advice)).strip()
+
+
 def advice_of_report(advice: str, *, write: bool, author: str | None) -> str:
     """Return the advice as a report gives it.
 
@@ -20,8 +25,7 @@ def advice_of_report(advice: str, *, write: bool, author: str | None) -> str:
         write: Whether a file was to be put at the partner.
         author: See `in_words_of_author`.
     """
-    examined = _RETRIED.sub(lambda found: (found["rest"] or "").upper(), _AT_END.sub(".", advice))
-    sentences = [each.strip() for each in _SENTENCE.split(examined)]
+    sentences = [each.strip() for each in _SENTENCE.split(without_retry(advice))]
     kept = [each for each in sentences if each and not _is_of_this_command(each, write=write)]
     return in_words_of_author(" ".join(kept), author)
 

@@ -28,7 +28,7 @@ from s3_to_sftp.rules.plan_completion import PlanCompletion, done_by, facts_of
 from s3_to_sftp.rules.recorded_plan import plan_as_text, plan_from_text
 from s3_to_sftp.rules.rename_proof import RenameProof
 from s3_to_sftp.rules.rule_set import RuleSet
-from s3_to_sftp.rules.sequence_counter import delivered_change, holder_of
+from s3_to_sftp.rules.sequence_counter import holder_of
 from s3_to_sftp.rules.sequence_numbers import SequenceNumbers
 from s3_to_sftp.rules.transformed_object import SigningKeySource
 from s3_to_sftp.rules.transforms import transform_of
@@ -350,9 +350,8 @@ class RulesExecution:
         timing, drops = attempt.plan.timing, self._drops
         if drops is not None and timing is not None and timing.drops is not None:
             await done_by(executor, lambda: drops.confirm(attempt.lease))
-        sequence, ref = attempt.plan.sequence, attempt.lease.ref
-        if sequence is not None:
-            attempt.lease = replace(attempt.lease, with_receipt=(delivered_change(sequence, ref),))
+        if attempt.plan.sequence is not None and not attempt.lease.with_receipt:
+            await self._completion.require_number(attempt, executor)
         for companion in attempt.plan.companions_after:
             await self._companions.put(session, attempt, companion, executor)
 

@@ -9,7 +9,7 @@ from typing import Any
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.leftovers import own_names
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists
-from s3_to_sftp.errors import Disposition, LedgerError
+from s3_to_sftp.errors import Disposition, LedgerError, NameTaken, RuleRefused
 from s3_to_sftp.operator_request import Action
 from s3_to_sftp.outcomes import SequenceHeld
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
@@ -17,7 +17,7 @@ from s3_to_sftp.rules.digests import digests_of, read_digests
 from s3_to_sftp.rules.final_name import claim_name, free_name, require_free
 from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.rule_set import RuleSet
-from s3_to_sftp.rules.sequence_numbers import SequenceNumbers, TakenNumber
+from s3_to_sftp.rules.sequence_numbers import SequenceNumbers, TakenNumber, hint_when_stopped
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
@@ -83,13 +83,29 @@ class PlanCompletion:
 
         Raises:
             SequenceHeld: Another object is in front.
-            RuleRefused, NameTaken, Skipped: It gets no name.
+            RuleRefused, NameTaken, Skipped: It gets no name. One with a number would be refused with the next
+                object as well: then the sequence stops.
             DeliveryError: The ledger or the server is lost.
         """
+        rules = self._rules.of(attempt.lease.ref).rules
+        if rules is None or rules.sequence is None:
+            await self._settle_name(session, attempt, executor, facts)
+            return
+        number = await self._number(attempt, rules, executor)
+        attempt.lease = replace(attempt.lease, with_receipt=(number.with_receipt,))
+        facts = replace(facts, sequence=number.number, delivery_time=number.taken_at)
+        try:
+            await self._settle_name(session, attempt, executor, facts)
+        except (RuleRefused, NameTaken) as refused:
+            name, why = rules.sequence.name, refused.reason
+            await done_by(executor, lambda: self._numbers.stop(attempt.lease, name, why))
+            refused.hint = hint_when_stopped(refused, name, number.number)
+            raise
+
+    async def _settle_name(
+        self, session: SftpSession, attempt: Attempt, executor: Executor, facts: PlanFacts
+    ) -> None:
         rules = self._rules.of(attempt.lease.ref)
-        if rules.rules is not None and rules.rules.sequence is not None:
-            number = await self._number(attempt, rules.rules, executor)
-            facts = replace(facts, sequence=number.number, delivery_time=number.taken_at)
         # What stands beside the data has the name that was chosen then.
         if attempt.plan.if_exists is IfExists.NEW_NAME and not attempt.lease.steps:
             lease, account = attempt.lease, self._sftp.identity.account
@@ -152,6 +168,18 @@ class PlanCompletion:
             at=now,
             seen_as=facts_of(attempt.lease).sequence if _may_be_seen(attempt.lease) else None,
         )
+
+    async def require_number(self, attempt: Attempt, executor: Executor) -> None:
+        """Require that an object whose data was put by an earlier attempt still has the number in its name.
+
+        Raises:
+            LedgerError: It has lost it.
+        """
+        sequence, lease = attempt.plan.sequence, attempt.lease
+        assert sequence is not None  # noqa: S101 - asked by the caller
+        number, of_number = attempt.plan.number, self._numbers.with_receipt
+        change = await done_by(executor, lambda: of_number(lease.ref, sequence, number))
+        attempt.lease = replace(attempt.lease, with_receipt=(change,))
 
 
 def _may_be_seen(lease: Lease) -> bool:

@@ -3,20 +3,26 @@
 A version holds its number from the moment when its bytes are at the partner until its receipt is recorded:
 both writes are transactions with the item of the version. One that has ended without being delivered, and of
 which nothing with the number can be at the partner, loses it to the next version that asks.
+
+An operator may let the others go past a number that the partner may have seen: its version keeps it, and is
+completed with it. None is completed with a number that it has lost.
 """
 
 from dataclasses import dataclass, replace
 
-from s3_to_sftp.errors import Disposition, LedgerError
+from s3_to_sftp.errors import Disposition, LedgerError, RemotePathRefused, RuleRefused
 from s3_to_sftp.outcomes import SequenceHeld
 from s3_to_sftp.rules.sequence_counter import (
-    BEGUN,
     COUNTER,
     Counter,
     begin_change,
+    delivered_change,
     holder_of,
+    kept_delivered_change,
+    kept_key,
     read_counter,
     sequence_key,
+    stop_change,
     take_change,
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -30,6 +36,9 @@ _MAX_ATTEMPTS = 8
 _HELD_SECONDS = 20.0
 """How long an object waits that another one is in front of. It costs a message, and no connection."""
 
+_IF_EXISTS = "if_exists"
+"""The rule that refuses a name which something at the partner has."""
+
 _ENDED = (State.FAILED, State.SUPERSEDED, State.GONE, State.SKIPPED, State.CANCELLED)
 
 
@@ -40,10 +49,12 @@ class TakenNumber:
     Attributes:
         number: The number.
         taken_at: When it was taken, in seconds since 1970.
+        with_receipt: The change that is written with the receipt of the version.
     """
 
     number: int
     taken_at: int
+    with_receipt: Change
 
 
 class SequenceNumbers:
@@ -71,11 +82,11 @@ class SequenceNumbers:
         """
         seen = read_counter(self._table.read(sequence_key(sequence), COUNTER))
         for _ in range(_MAX_ATTEMPTS):
-            is_held = seen.holder == holder_of(lease.ref)
-            if seen_as is not None and not (is_held and seen.number == seen_as):
+            own = _own(lease.ref, sequence, seen)
+            if seen_as is not None and (own is None or own.number != seen_as):
                 raise _changed(lease.ref, sequence, seen, seen_as)
-            if is_held:
-                return TakenNumber(number=seen.number, taken_at=seen.taken_at)
+            if own is not None:
+                return own
             free, given_up = self._without_holder(lease.ref, sequence, seen, at=at)
             if period < seen.period and not seen.is_finer_than(period):  # another function's clock is ahead
                 raise _held(lease.ref, sequence, seen, "was taken by a clock that is ahead of this one")
@@ -84,7 +95,9 @@ class SequenceNumbers:
             first = () if seen.revision else (begin_change(sequence, at=at),)
             refused = self._table.write(version_change(lease, {}), take, *given_up, *first)
             if not refused:
-                return TakenNumber(number=number, taken_at=at)
+                return TakenNumber(
+                    number=number, taken_at=at, with_receipt=delivered_change(sequence, lease.ref)
+                )
             if 0 in refused:
                 raise lease_lost_error(lease)
             if first and 1 not in refused:
@@ -98,8 +111,39 @@ class SequenceNumbers:
         Raises:
             LedgerError: The ledger cannot be used.
         """
+        own = _own(ref, sequence, read_counter(self._table.read(sequence_key(sequence), COUNTER)))
+        return own.number if own is not None else None
+
+    def with_receipt(self, ref: ObjectRef, sequence: str, number: int | None) -> Change:
+        """Return the change that is written with the receipt of a version whose files an earlier attempt put.
+
+        Args:
+            ref: The version.
+            sequence: The one that its rules name now.
+            number: By which the partner knows it; None: by none of this sequence, its rules were changed.
+
+        Raises:
+            LedgerError: It has lost its number, or the ledger cannot be used. Another object may have
+                replaced its file since: it must not get a receipt.
+        """
         seen = read_counter(self._table.read(sequence_key(sequence), COUNTER))
-        return seen.number if seen.holder == holder_of(ref) else None
+        own = _own(ref, sequence, seen)
+        if number is not None and (own is None or own.number != number):
+            raise _changed(ref, sequence, seen, number)
+        return delivered_change(sequence, ref) if own is None else own.with_receipt
+
+    def stop(self, lease: Lease, sequence: str, why: str) -> None:
+        """Keep the number of the version from going to the next object, should it be given up.
+
+        Args:
+            lease: On the version.
+            sequence: Which one.
+            why: For people: what would happen to the next object, too.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+        self._table.write(stop_change(sequence, lease.ref, why))  # refused: it does not hold the last one
 
     def next_number(
         self, ref: ObjectRef, sequence: str, *, start: int, period: str
@@ -114,8 +158,8 @@ class SequenceNumbers:
             LedgerError: The ledger cannot be used.
         """
         seen = read_counter(self._table.read(sequence_key(sequence), COUNTER))
-        if seen.holder == holder_of(ref):
-            return seen.number, seen.taken_at, ""
+        if own := _own(ref, sequence, seen):
+            return own.number, own.taken_at, ""
         try:
             free, _ = self._without_holder(ref, sequence, seen)
         except SequenceHeld:
@@ -136,21 +180,52 @@ class SequenceNumbers:
         version = read_version(item) if item is not None else None
         if version is None:
             raise _held(ref, sequence, seen, "is no longer in the ledger, and nobody knows its outcome")
-        if version.state is State.DELIVERED:
+        if version.state is State.DELIVERED and version.had_other_names:
             return seen, ()
-        if version.state not in _ENDED or may_be_seen(version):
+        if not gives_back(version, seen.stopped):
             is_being_sent = version.owner is not None and version.lease_until > at
-            why = f"is {version.state}, and not delivered"
+            why = f"is {version.state}, and not delivered" + (f" ({seen.stopped})" if seen.stopped else "")
             raise _held(ref, sequence, seen, why, is_being_sent=is_being_sent)
         pk, sk = seen.holder
         unchanged = Change(pk=pk, sk=sk, expected={"revision": version.revision})
         return replace(seen, number=seen.number - 1), (unchanged,)
 
 
-def may_be_seen(version: VersionItem) -> bool:
-    """Return whether the partner may have seen a name with the number of the version."""
-    commit = version.commit
-    return bool(version.steps) or (commit is not None and (commit.rename_unanswered or commit.is_renamed))
+def gives_back(version: VersionItem, stopped: str = "") -> bool:
+    """Return whether the next object gets the number that this version holds.
+
+    Args:
+        version: Its item.
+        stopped: See `Counter`.
+    """
+    if version.state is State.DELIVERED:  # by other rules: otherwise its receipt would have freed the number
+        return not version.had_other_names
+    is_stopped = bool(stopped) and version.state is State.FAILED
+    return version.state in _ENDED and not version.may_be_seen and not is_stopped
+
+
+def hint_when_stopped(refused: RemotePathRefused, sequence: str, number: int) -> str:
+    """Return what to do where the name of an object is refused because of its number."""
+    waiting = f"The sequence {sequence!r} has stopped with number {number}: the other objects wait."
+    if isinstance(refused, RuleRefused) and refused.rule != _IF_EXISTS:
+        return f"{waiting} {refused.hint}"
+    return (
+        f"{waiting} Ask the partner which number they expect. If {number}: ask them to remove what has the "
+        "name, then redrive the message. If another one: "
+        f"`s3-to-sftp sequence {sequence} --set N --reason TEXT`, then redrive it."
+    )
+
+
+def _own(ref: ObjectRef, sequence: str, counter: Counter) -> TakenNumber | None:
+    """Return the number that the version has: the last one, or one that others went past; None: none."""
+    own = holder_of(ref)
+    if counter.holder == own:
+        change = delivered_change(sequence, ref)
+        return TakenNumber(number=counter.number, taken_at=counter.taken_at, with_receipt=change)
+    if (kept := counter.kept.get(kept_key(own))) is not None:
+        change = kept_delivered_change(sequence, ref)
+        return TakenNumber(number=kept.number, taken_at=kept.taken_at, with_receipt=change)
+    return None
 
 
 def _changed(ref: ObjectRef, sequence: str, counter: Counter, seen_as: int | None) -> LedgerError:
@@ -160,8 +235,8 @@ def _changed(ref: ObjectRef, sequence: str, counter: Counter, seen_as: int | Non
     return LedgerError(
         f"The partner may know {ref} by {name} the sequence {sequence!r}, and its counter {now}{holder}: "
         "somebody has changed it. The object takes no other number.",
-        hint="Ask the partner what they have. Put the number and the holder back into the counter, then "
-        "redrive the message; or `s3-to-sftp resend KEY --reason TEXT` sends the object with a new number.",
+        hint="Ask the partner what they have. `s3-to-sftp cancel KEY --reason TEXT` gives the object up; "
+        "then `s3-to-sftp resend KEY --reason TEXT` sends it with a new number.",
         disposition=Disposition.PERMANENT,
     )
 
@@ -170,9 +245,8 @@ def _deleted(ref: ObjectRef, sequence: str) -> LedgerError:
     return LedgerError(
         f"{ref} needs a number of the sequence {sequence!r}, and its counter was deleted: it would begin "
         "again with numbers that the partner has.",
-        hint="Ask the partner which number they expect. To begin again, delete the item of the ledger whose "
-        f"partition key is {sequence_key(sequence)!r} and whose sort key is {BEGUN!r}; to go on, restore the "
-        f"item whose sort key is {COUNTER!r}. Then redrive the message.",
+        hint="Ask the partner which number they expect. `s3-to-sftp sequence "
+        f"{sequence} --set N --reason TEXT` gives it to the next object. Then redrive the message.",
         disposition=Disposition.PERMANENT,
     )
 

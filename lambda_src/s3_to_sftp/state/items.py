@@ -81,6 +81,7 @@ class VersionItem:
         operator_actions: What operators did or asked for, the oldest first.
         plan: What was planned for it, as `PlanFacts.as_text` writes it; empty: by default.
         steps: Files beside the data that were begun, by the id of their step.
+        had_other_names: Whether the partner may have seen names that former rules have given it.
         after: What was done, or is left to do, with the object in S3 after its delivery; None: nothing.
     """
 
@@ -100,7 +101,14 @@ class VersionItem:
     operator_actions: tuple[RawAttribute, ...] = ()
     plan: str = ""
     steps: Mapping[str, Commit] = field(default_factory=dict)
+    had_other_names: bool = False
     after: RawAttribute | None = None
+
+    @property
+    def may_be_seen(self) -> bool:
+        """Whether the partner may have seen a name that the plan gives."""
+        commit = self.commit
+        return bool(self.steps) or (commit is not None and (commit.rename_unanswered or commit.is_renamed))
 
     @property
     def is_under_way(self) -> bool:
@@ -229,6 +237,7 @@ def read_version(item: Item) -> VersionItem:
         operator_actions=fields.raw_list("operator_actions"),
         plan=fields.optional_text("plan") or "",
         steps=_read_steps(fields.optional_map("steps")),
+        had_other_names="had_other_names" in item,
         after=fields.raw("after"),
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from s3_to_sftp.errors import Disposition, LedgerError, MovedAfterDelivery, OutcomeUnknown
-from s3_to_sftp.operator_request import Action
+from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import AlreadyDelivered, AlreadyGone, Cancelled, LeaseHeld, Skipped, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Item
@@ -73,7 +73,17 @@ class Snapshot:
         if version is None or request is None or request.action is not Action.RESEND:
             return False
         is_new = not version.has_done(request) and not version.is_overruled(request)
-        return version.state in _RESENDABLE and is_new
+        return version.state in _RESENDABLE and is_new and not self._is_fulfilled(request)
+
+    def _is_fulfilled(self, request: OperatorRequest) -> bool:
+        """Return whether it was delivered by an attempt that began after an operator asked for it.
+
+        Two of them may have asked, or one has typed it twice, or redriven the message as well.
+        """
+        version, asked_at = self.version, request.attempts
+        return (
+            self.is_delivered and version is not None and asked_at is not None and version.attempts > asked_at
+        )
 
     def refuse_ended(self, ref: ObjectRef) -> None:
         """Refuse a version that has reached a final state.
@@ -91,7 +101,8 @@ class Snapshot:
                 f"The delivery of {ref} was cancelled: {self.version.reason}",
                 hint="No action needed; `s3-to-sftp resend KEY --reason TEXT` sends it after all.",
             )
-        is_repeated = ref.operator is not None and self.version.has_done(ref.operator)
+        request = ref.operator
+        is_repeated = request is not None and (self.version.has_done(request) or self._is_fulfilled(request))
         if not identifies_one_put(ref) and not is_repeated:
             return
         match self.version.state:

@@ -13,7 +13,6 @@ from s3_to_sftp.errors import (
     OutcomeUnknown,
     RenameUnanswered,
     RequestRefused,
-    RuleRefused,
 )
 from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import Cancelled, SequenceHeld
@@ -263,7 +262,7 @@ def test_unknown_file_that_the_ledger_does_not_name_is_not_confirmed(partner: Pa
     assert "does not say which file" in outcome.stderr
 
 
-def test_data_without_the_files_that_changed_rules_refuse_is_confirmed(cli: CliEnvironment) -> None:
+def test_data_is_completed_by_its_own_rules_and_not_confirmed_without_its_marker(cli: CliEnvironment) -> None:
     partner = Partner(cli, DeliveryRules(companions=[Companion.marker("{name}.done")]))
 
     def script(asked: Asked) -> bytes | None:
@@ -282,15 +281,9 @@ def test_data_without_the_files_that_changed_rules_refuse_is_confirmed(cli: CliE
         sequence=Sequence(),
         companions=[Companion.document("{name}.no", "{sequence}")],
     )
-    function = partner.harness.function()
-    with pytest.raises(RuleRefused) as changed:
-        function.deliver(partner.x)
-    function.give_up(partner.x, changed.value)
-    document = cli.run("confirm", "x", *WHY, "--json").json
-    check_schema("confirm", document)
-    assert (document["state"], document["state_before"]) == ("DELIVERED", "FAILED")
-    assert document["receipt"]["remote_path"] == "inbox/x"
+    partner.harness.deliver(partner.x)
     assert partner.harness.state(partner.x) == "DELIVERED"
+    assert {"inbox/x", "inbox/x.done"} <= set(partner.harness.env.files)
 
 
 # --- sequence ---
@@ -321,7 +314,13 @@ def test_number_that_is_set_goes_to_the_next_object(holding: Partner) -> None:
     holding.harness.deliver(holding.x)
     document = holding.cli.run("sequence", "--set", "57", *WHY, "--json").json
     check_schema("sequence", document)
-    assert document["set"] == {"next_number": 57, "next_number_before": 2, "released": None}
+    assert document["set"] == {
+        "next_number": 57,
+        "next_number_before": 2,
+        "released": None,
+        "keeps_number": False,
+        "cancelled": [],
+    }
     (action,) = document["sequences"][0]["operator_actions"]
     assert (action["action"], action["number"], action["reason"]) == ("sequence", 57, "they said so")
     assert action["who"].startswith("arn:aws:sts")
@@ -331,7 +330,9 @@ def test_number_that_is_set_goes_to_the_next_object(holding: Partner) -> None:
 
 def test_number_below_the_last_one_is_set_with_a_warning(holding: Partner) -> None:
     holding.harness.deliver(holding.x)
-    outcome = holding.cli.run("sequence", "--set", "0", *WHY)
+    refused = holding.cli.run("sequence", "--set", "0", *WHY)
+    assert (refused.code, "Files with numbers up to 1" in refused.stderr) == (6, True)
+    outcome = holding.cli.run("sequence", "--set", "0", "--reuse", *WHY)
     assert "warning: numbers up to 1 were taken before" in outcome.stdout
     assert holding.harness.deliver(holding.y).remote_path == "inbox/PAY_0000.csv"
 
@@ -418,7 +419,7 @@ def test_one_of_several_sequences_has_to_be_named(holding: Partner) -> None:
     assert "several sequences: daily, default" in holding.cli.run("sequence", "--set", "7", *WHY).stderr
     assert "next      2 of 2026-11-23" in holding.cli.run("sequence").stdout
     told = " ".join(holding.cli.run("sequence", "daily", "--set", "7", *WHY).stdout.split())
-    assert "this is the sequence of 2026-11-23: with another one the numbers begin anew" in told
+    assert "1 was of 2026-11-23: the next object gets 7, whichever day it is of" in told
     assert holding.counter()["number"] == {"N": "1"}
 
 

@@ -153,6 +153,7 @@ def test_object_that_is_not_there_is_not_found(function: Function) -> None:
     outcome = function.cli.run("plan", "in/b.csv", "--json")
     check_schema("error", outcome.json)
     assert (outcome.code, outcome.json["error"]["code"]) == (4, "NOT_FOUND")
+    assert "S3 has no object 'in/b.csv'" in function.cli.run("plan", "in/b.csv").stderr
 
 
 def test_object_is_looked_for_in_every_bucket_that_is_watched(function: Function) -> None:

@@ -482,6 +482,13 @@ def test_every_evidence_has_words() -> None:
     assert {*Evidence, "confirmed"} <= EVIDENCE.keys()
 
 
+def test_object_that_was_given_up_promises_no_retry(cli: CliEnvironment) -> None:
+    cli.failed("a.csv", hint="Ask the partner to free disk space. It will be retried.")
+    (shown,) = rows(cli, "a.csv", "--no-logs")
+    assert shown["hint"] == "Ask the partner to free disk space."
+    assert "retried" not in cli.run("receipts", "a.csv", "--no-logs").stdout
+
+
 MOVED = {"action": "move", "state": "done", "at": 1_795_392_000.0, "bucket": "archive", "key": "x/a b"}
 
 

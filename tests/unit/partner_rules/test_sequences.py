@@ -12,6 +12,7 @@ from s3_to_sftp.errors import LedgerError, OutcomeUnknown
 from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import AlreadyGone, SequenceHeld
 from s3_to_sftp.rules.companion import Companion
+from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.rules.sequence_counter import COUNTER, sequence_key
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -252,6 +253,57 @@ def test_object_whose_rules_name_another_sequence_does_not_block_the_first_one()
     env.settle([x])
     env.rules = dataclasses.replace(NUMBERED, sequence=Sequence(name="a"))
     env.settle([y])
+
+
+OTHER_RULES = {
+    "no sequence": DeliveryRules(name="NEW_{name}.csv"),
+    "another sequence": DeliveryRules(name="NEW_{sequence}.csv", sequence=Sequence(name="new")),
+}
+
+
+@pytest.mark.parametrize("rules", OTHER_RULES.values(), ids=OTHER_RULES)
+def test_number_of_an_object_that_other_rules_deliver_goes_to_the_next_one(rules: DeliveryRules) -> None:
+    plain = dataclasses.replace(NUMBERED, companions=())
+    env = environment(plain, Y)
+    x, y = env.refs()
+    env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv")
+    env.invoke([x])
+    env.env.scripts.clear()
+    env.rules = rules
+    env.settle([x])
+    env.rules = plain
+    env.settle([y])
+    assert data_names(env)["PAY_0001.csv"] == env.s3.objects["y"]
+
+
+def test_number_that_was_seen_is_not_used_again_when_other_rules_deliver_its_object() -> None:
+    env = environment(NUMBERED, Y)
+    x, y = env.refs()
+    env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv")
+    env.invoke([x])
+    assert "inbox/PAY_0001.xml" in env.disk.files
+    env.env.scripts.clear()
+    env.rules = DeliveryRules(name="NEW_{name}.csv")
+    env.settle([x])
+    env.rules = NUMBERED
+    env.settle([y])
+    assert data_names(env).keys() == {"NEW_x.csv", "PAY_0002.csv"}
+
+
+@pytest.mark.parametrize("edit", ["deleted", "released", "raised"])
+@pytest.mark.parametrize("fault", ["data unanswered", "marker refused"])
+def test_object_gets_no_receipt_for_a_number_that_it_has_lost(edit: str, fault: str) -> None:
+    env = environment(NUMBERED, X)
+    (x,) = env.refs()
+    env.env.scripts[0] = FAULTS[fault]
+    env.invoke([x])
+    env.env.scripts.clear()
+    EDITS[edit](env)
+    env.invoke([x])
+    lost = env.outcomes[x]
+    assert isinstance(lost, LedgerError), lost
+    assert "number 1" in str(lost)
+    assert env.version_item(x)["state"] != {"S": "DELIVERED"}
 
 
 DAILY = dataclasses.replace(
