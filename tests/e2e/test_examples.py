@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pysequoia
 import pytest
 
 from local.deployment import App
@@ -25,8 +27,9 @@ Deploy = Callable[..., Stacks]
 def deploy(env: StackEnvironment, tmp_path: Path) -> Deploy:
     """Deploys an example and fills its secrets."""
 
-    def deployed(name: str, *stacks: str) -> Stacks:
+    def deployed(name: str, *stacks: str, **about: str) -> Stacks:
         partner = {
+            **about,
             "host": env.server.host,
             "port": env.server.port,
             "host_keys": list(env.server.host_keys),
@@ -96,7 +99,7 @@ def test_bank_with_sequence_and_companions_example_delivers(deploy: Deploy) -> N
     bodies = {name: f"<{name}/>".encode() for name in ("salaries", "pensions", "taxes")}
     for name, body in bodies.items():
         example.put("ToBank", f"outgoing/{name}.xml", body)
-    wait_until(lambda: len(list(inbox.glob("*.DONE"))) == len(bodies), "three markers", example.explain)
+    wait_until(lambda: len({*inbox.glob("*.DONE")} - others) == len(bodies), "three markers", example.explain)
     data = sorted(inbox.glob("*.XML"), key=lambda path: path.stem[-6:])
     assert [path.stem[-6:] for path in data] == ["000001", "000002", "000003"]
     for path in data:
@@ -119,3 +122,30 @@ def test_retailer_with_markers_and_archive_example_delivers(deploy: Deploy) -> N
     wanted = {"delivered/reports/2026-10/CH.tsv": b"sales", "reports/2026-10/drafts/CH.tsv": b"draft"}
     wait_until(lambda: example.objects("ToLabel") == wanted, "the report in the archive", example.explain)
     assert not example.directory("reports/drafts_CH.tsv").exists()
+
+
+def test_bank_with_sequence_and_pgp_example_delivers(deploy: Deploy) -> None:
+    bank, we = (pysequoia.Tsk.generate(name) for name in ("bank", "we"))
+    key = str(bank.extract_certificate())
+    example = deploy("bank_with_sequence_and_pgp", "EncryptedPayments", open_pgp_key=key)
+    example.fill_secret("SigningKey", str(we))
+    bodies = {name: f"<{name}/>".encode() * 1000 for name in ("salaries", "pensions")}
+    for name, body in bodies.items():
+        example.put("ToBank", f"outgoing/{name}.xml", body)
+    inbox = example.directory("inbox")
+    wait_until(lambda: len(list(inbox.glob("*.PGP.DONE"))) == len(bodies), "two markers", example.explain)
+    data = sorted(inbox.glob("*.PGP"), key=lambda path: path.name[-14:])
+    assert [path.name[-14:] for path in data] == ["000001.XML.PGP", "000002.XML.PGP"]
+    for path in data:
+        sent = path.read_bytes()
+        read = pysequoia.decrypt(sent, bank.decryptor(), lambda _ids: [we.extract_certificate()])
+        assert gzip.decompress(bytes(read.bytes)) == bodies[path.name.partition("_")[0].lower()]
+        assert [each.certificate for each in read.valid_sigs] == [we.extract_certificate().fingerprint]
+        digest = hashlib.sha256(sent).hexdigest()
+        assert (inbox / f"{path.name}.sha256").read_text() == f"{digest}  {path.name}\n"
+    for name in bodies:
+        wait_until(
+            lambda name=name: example.tags("ToBank", f"outgoing/{name}.xml") == {"delivered": "yes"},
+            "the tag of a delivered object",
+            example.explain,
+        )

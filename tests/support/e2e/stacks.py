@@ -35,6 +35,15 @@ class Stacks:
         for name in self.names("AWS::SecretsManager::Secret"):
             client.put_secret_value(SecretId=name, SecretString=json.dumps(login))
 
+    def fill_secret(self, like: str, text: str) -> None:
+        (name,) = self.names("AWS::SecretsManager::Secret", like)
+        self._env.cloud.client("secretsmanager").put_secret_value(SecretId=name, SecretString=text)
+
+    def tags(self, bucket: str, key: str) -> dict[str, str]:
+        (name,) = self.names("AWS::S3::Bucket", bucket)
+        answer = self._env.cloud.client("s3").get_object_tagging(Bucket=name, Key=key)
+        return {each["Key"]: each["Value"] for each in answer["TagSet"]}
+
     def put(self, bucket: str, key: str, body: bytes) -> None:
         (name,) = self.names("AWS::S3::Bucket", bucket)
         self._env.put(key, body, bucket=name)
