@@ -10,7 +10,6 @@ The ledger records a commit before the RENAME is sent. From then on the temporar
 the next attempt finds out what became of it (`recovery.py`).
 """
 
-import contextlib
 import logging
 import secrets
 import time
@@ -19,41 +18,37 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from s3_to_sftp.delivery.attempt import Attempt, UploadProgress
+from s3_to_sftp.delivery.admission import Admission
+from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.failed_attempt import FailedAttempts
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.delivery.object_answers import ObjectAnswers
 from s3_to_sftp.delivery.plan_execution import NoRules, PlanExecution
 from s3_to_sftp.delivery.publication import Publication
 from s3_to_sftp.delivery.recovery import Recovery
 from s3_to_sftp.delivery.resumable_upload import ResumableUpload
 from s3_to_sftp.delivery.temporary_name import second_name, temporary_name
 from s3_to_sftp.delivery.transformed_upload import TransformedUpload
-from s3_to_sftp.delivery_plan import DeliveryPlan, default_plan
+from s3_to_sftp.delivery_plan import DeliveryPlan
 from s3_to_sftp.errors import (
     NOT_LET_IN,
     AfterDeliveryFailed,
-    DeliveryError,
     Disposition,
-    MovedAfterDelivery,
     NameTaken,
     ObjectCorrupt,
-    ObjectReadError,
-    OutcomeUnknown,
     RemotePathRefused,
 )
-from s3_to_sftp.operator_request import Action
-from s3_to_sftp.outcomes import AlreadyDelivered, Filtered, FolderMarker
 from s3_to_sftp.remote_path import SourceDirectory, directory_of, remote_path
-from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole, require_current
+from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.verification import VerifiedContent
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.sftp.upload import upload_small
-from s3_to_sftp.state.ledger import Lease, Ledger, TerminalState
+from s3_to_sftp.state.ledger import Lease, Ledger
 from s3_to_sftp.state.no_ledger import NoLedger
 from s3_to_sftp.state.receipt import Evidence, Receipt
 from s3_to_sftp.state.remote_names import RemoteNames
@@ -75,7 +70,7 @@ class SmallDelivery:
     object: SmallObject
 
 
-class Delivery:
+class Delivery(ObjectAnswers):
     """Delivers objects to one partner.
 
     With a ledger an object is sent once, whatever happens to the function, and may be larger than one
@@ -112,15 +107,22 @@ class Delivery:
             clock: Seconds, for durations.
             now: Seconds since 1970.
         """
+        super().__init__(sftp=sftp, ledger=ledger or NoLedger(), execution=execution or NoRules(self._path))
         self.sftp = sftp
         self._s3 = s3
         self._directory = directory
         self._sources = sources
-        self._ledger = ledger or NoLedger()
         self._sha256 = sha256
         self._new_token = new_token
-        self._execution = execution or NoRules(self._path)
         self._clock = clock
+        self._admission = Admission(
+            s3=s3,
+            sftp=sftp,
+            ledger=self._ledger,
+            execution=self._execution,
+            new_temporary=self._new_temporary,
+            clock=clock,
+        )
         self._leftovers = Leftovers(sftp, now=now)
         self._failures = FailedAttempts(ledger=self._ledger, sftp=sftp, leftovers=self._leftovers)
         self._publication = Publication(
@@ -169,8 +171,8 @@ class Delivery:
             DeliveryError: They are not delivered, and no partial file has the final name.
         """
         invocation = invocation or Invocation.longest()
-        self._refuse_folder_marker(ref)
-        return self.deliver_leased(self._acquire(ref, invocation), invocation.deadline)
+        self._admission.refuse_folder_marker(ref)
+        return self.deliver_leased(self._admission.acquire(ref, invocation), invocation.deadline)
 
     def deliver_leased(
         self, lease: Lease, deadline: Deadline, *, blocked_by: Exception | None = None
@@ -185,12 +187,12 @@ class Delivery:
         Raises:
             See `deliver`.
         """
-        attempt = self._begin(lease)
+        attempt = self._admission.begin(lease)
         attempt.deadline = deadline
         with self._failures.recorded(attempt):
             if blocked_by is not None:
                 raise blocked_by
-            self._require_current(lease.ref)
+            self._admission.require_current(lease.ref)
             receipt = self._recovery.recover(attempt, lease.commit) if lease.commit else None
             if receipt is None:
                 receipt = self._send(attempt, deadline)
@@ -228,13 +230,13 @@ class Delivery:
         Raises:
             See `deliver`.
         """
-        lease = self._acquire(ref, invocation)
+        lease = self._admission.acquire(ref, invocation)
         if lease.has_history:
             return lease
-        attempt = self._begin(lease)
+        attempt = self._admission.begin(lease)
         attempt.may_use_connection = False  # the connection belongs to the thread that sends
         with self._failures.recorded(attempt):
-            self._require_current(ref)
+            self._admission.require_current(ref)
             return SmallDelivery(attempt, read_whole(self._s3, ref, sha256=self._sha256))
 
     def small_file(self, small: SmallDelivery, executor: Executor) -> SmallFile[SmallDelivery]:
@@ -291,76 +293,6 @@ class Delivery:
 
     # The steps.
 
-    def _refuse_folder_marker(self, ref: ObjectRef) -> None:
-        """Refuse the marker of a folder where the event did not say that the object is empty."""
-        if ref.size is not None or not ref.is_named_like_a_folder:
-            return
-        with contextlib.suppress(ObjectReadError):  # reported when the object itself is read
-            if ObjectReader(self._s3, ref).size == 0:
-                raise FolderMarker(
-                    f"{ref} is the marker of a folder.", hint="No action needed: it has no content."
-                )
-
-    def _acquire(self, ref: ObjectRef, invocation: Invocation) -> Lease:
-        """Take the object until the end of the invocation.
-
-        Raises:
-            NothingToSend, LeaseHeld, DeadlineTooClose, RemotePathRefused, LedgerError: It is not ours.
-        """
-        invocation.deadline.require_time_for(ref, is_resumable=self._ledger.is_persistent)
-        plan, text = self._plan(ref)
-        try:
-            return self._ledger.acquire(
-                ref,
-                owner=invocation.request_id,
-                remote_path=plan.file.path,
-                temporary=self._new_temporary(plan),
-                until=invocation.deadline.ends_at,
-                account=self.sftp.account,
-                plan=text,
-            )
-        except AlreadyDelivered as delivered:
-            if delivered.has_action_left:
-                self._execution.after_receipt(ref, deadline=invocation.deadline)
-            raise
-
-    def _plan(self, ref: ObjectRef) -> tuple[DeliveryPlan, str]:
-        """Return the plan; that of a file which may have its final name, where it would get none now.
-
-        Raises:
-            RemotePathRefused, ObjectReadError, LedgerError: There is none.
-        """
-        try:
-            return self._execution.plan(ref)
-        except RemotePathRefused:
-            committed = self._ledger.committed(ref)
-            if committed is None:
-                raise
-            commit, text = committed
-            return self._execution.plan_of_commit(commit, default_plan(commit.remote_path)), text
-
-    def _require_current(self, ref: ObjectRef) -> None:
-        """Refuse what an operator asks for, where nothing else tells that it is older than what was sent.
-
-        With the lease: from now on no other version of the key can be sent before this one.
-
-        Raises:
-            ObjectChanged: A newer version is in the bucket.
-            ObjectReadError: The object is gone, or S3 does not tell.
-        """
-        request = ref.operator
-        if request is not None and (request.action is Action.BACKFILL or not ref.sequencer):
-            require_current(self._s3, ref)
-
-    def _begin(self, lease: Lease) -> Attempt:
-        try:
-            plan = self._execution.plan_of(lease)
-        except DeliveryError as error:
-            self._ledger.release(lease, reason=error.reason, error=error)
-            raise
-        lease.names.given_again = plan.given_again
-        return Attempt(lease, self._clock(), plan, UploadProgress.from_lease(lease))
-
     def _verify(self, attempt: Attempt, reader: ObjectReader) -> VerifiedContent:
         try:
             return reader.verify()
@@ -397,62 +329,6 @@ class Delivery:
         except AfterDeliveryFailed as failed:
             failed.receipt = receipt
             raise
-
-    # Questions from the disposition of messages.
-
-    def path_of(self, ref: ObjectRef) -> str | None:
-        """Return the final name; None where the key cannot have one."""
-        try:
-            return self._execution.path_of(ref)
-        except RemotePathRefused:
-            return None
-
-    def not_wanted(self, refs: Sequence[ObjectRef]) -> dict[ObjectRef, DeliveryError]:
-        """Return those that are not to be delivered, or not yet, as far as their events say, and why."""
-        found = ((ref, self._execution.not_wanted(ref)) for ref in refs)
-        return {ref: why for ref, why in found if why is not None}
-
-    def travels_alone(self, ref: ObjectRef) -> bool:
-        """Return whether the object must not be under way beside others.
-
-        So is one that takes seconds in the partner's bandwidth: an invocation that ends can stop it, and not
-        a batch of small ones.
-        """
-        is_slow = ref.size is not None and self.sftp.is_slow_for(ref.size)
-        return is_slow or self._execution.travels_alone(ref)
-
-    def give_up(self, ref: ObjectRef, error: DeliveryError) -> None:
-        """Record that the object will not be retried until an operator sends its message again.
-
-        Raises:
-            DeliveryError: It could not be recorded, or has ended otherwise meanwhile.
-        """
-        if isinstance(error, AfterDeliveryFailed | MovedAfterDelivery):  # it stays delivered
-            return
-        state: TerminalState = "UNKNOWN" if isinstance(error, OutcomeUnknown) else "FAILED"
-        if isinstance(error, Filtered):
-            state = "SKIPPED"
-        try:
-            self._ledger.record_outcome(ref, state=state, reason=error.reason, hint=error.hint, error=error)
-        except AlreadyDelivered as delivered:
-            if not delivered.has_action_left:  # otherwise a redrive of the message completes it
-                raise
-
-    def note_deferred(
-        self, ref: ObjectRef, error: DeliveryError, *, next_try: float, was_tried: bool
-    ) -> None:
-        """Record when the object will be tried next, and why it is not delivered.
-
-        Args:
-            ref: The object.
-            error: Of the attempt, or what the object waits for.
-            next_try: Seconds since 1970.
-            was_tried: Which of the two it is.
-
-        Raises:
-            DeliveryError: It could not be recorded.
-        """
-        self._ledger.note_deferred(ref, error, next_try=next_try, was_tried=was_tried)
 
     def _path(self, ref: ObjectRef) -> str:
         directory = directory_of(ref.bucket, ref.key, self._sources, otherwise=self._directory)

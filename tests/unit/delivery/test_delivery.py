@@ -1105,5 +1105,5 @@ def test_receipt_names_the_server_that_has_the_file_whatever_is_connected_since(
 ) -> None:
     function, lease = harness.function(), harness.ledger.lease(harness.ref())
     server = dataclasses.replace(SERVER, host_key="SHA256:that one")
-    receipt = function._publication.receipt(function._begin(lease), commit_of(lease, server=server))
+    receipt = function._publication.receipt(function._admission.begin(lease), commit_of(lease, server=server))
     assert receipt.host_key_fingerprint == "SHA256:that one"

@@ -91,7 +91,7 @@ def test_no_thread_is_started_without_a_ledger(harness: DeliveryEnvironment) -> 
 
 def test_an_upload_counts_what_it_sends(harness: DeliveryEnvironment) -> None:
     function = harness.function()
-    started = function._begin(
+    started = function._admission.begin(
         harness.ledger.lease(harness.ref(), remote_path="inbox/a", temporary="inbox/.t")
     )
     function._uploads.upload(started, harness.deadline())
