@@ -79,7 +79,7 @@ class Recorded:
     Attributes:
         state: Its state.
         evidence: Evidence of its receipt; empty without a receipt.
-        size: Bytes according to its receipt; None without a receipt.
+        size: Bytes of the object according to its receipt; None without a receipt.
         temporary: Name, below the directory, of the complete file that may have been renamed; or empty.
         number: Its number in the sequence of the partner's rules; None: it has none.
     """
@@ -293,7 +293,7 @@ def _recorded(item: dict[str, Any]) -> Recorded:
     return Recorded(
         state=item["state"]["S"],
         evidence=receipt.get("evidence", {}).get("S", ""),
-        size=int(receipt["bytes"]["N"]) if receipt else None,
+        size=int(receipt.get("source_bytes", receipt["bytes"])["N"]) if receipt else None,
         temporary=_below_inbox(commit.get("temporary", {}).get("S", "")),
         number=int(receipt["sequence"]["N"]) if "sequence" in receipt else None,
     )

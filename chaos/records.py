@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chaos.opening import opened
+
 _TEMPORARY, _PRESCRIBED = ".part", ".partial"
 
 
@@ -20,11 +22,13 @@ class Appearance:
         key: Key of the object with this name.
         size: Bytes.
         sha256: Hex digest of the bytes.
+        plain_sha256: Hex digest of what they hold, decrypted and decompressed.
     """
 
     key: str
     size: int
     sha256: str
+    plain_sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,10 @@ def appearance(path: Path, inbox: Path) -> Appearance:
     """Reads the file as it is now."""
     content = path.read_bytes()
     return Appearance(
-        key=str(path.relative_to(inbox)), size=len(content), sha256=hashlib.sha256(content).hexdigest()
+        key=str(path.relative_to(inbox)),
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        plain_sha256=hashlib.sha256(opened(content)).hexdigest(),
     )
 
 

@@ -9,14 +9,22 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import s3_to_sftp
+from cdk_s3_to_sftp import bundle_builder
+from chaos.opening import PARTNER
 from chaos.reconciliation import Observations
 from chaos.records import Appearance, Renamed, Taken
 from local.cloud import LocalCloud
 from local.deployment import Deployment
+from s3_to_sftp.rules.after_delivery import AfterDelivery
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
+from s3_to_sftp.rules.gzip_transform import Gzip
+from s3_to_sftp.rules.open_pgp import OpenPgp
 from s3_to_sftp.rules.sequence import Sequence as Numbers
 
 _BEFORE, _AFTER = ".ctl", ".done"
@@ -29,6 +37,8 @@ _DOCUMENT = RulesDocument(
             Companion.document(f"{{name}}{_BEFORE}", "{name};{bytes};{sha256}", before=True),
             Companion.marker(f"{{name}}{_AFTER}"),
         ],
+        transforms=[Gzip(level=1), OpenPgp(encrypt_to=[str(PARTNER.extract_certificate())])],
+        after_delivery=AfterDelivery.tag({"delivered": "yes"}),
     ),
     sources={},
 )
@@ -42,11 +52,22 @@ VARIABLES = {
 
 
 def publish_rules(cloud: LocalCloud, deployment: Deployment) -> str:
-    """Publishes the layer with the rules, and returns its ARN."""
+    """Publishes a layer with the rules and the library for OpenPGP, and returns its ARN."""
+    client = cloud.client("lambda")
+    about = client.get_function_configuration(FunctionName=deployment.function)
+    target = bundle_builder.Target(
+        architecture=about["Architectures"][0],
+        python=about["Runtime"].removeprefix("python"),
+        compiled=False,
+        layer=True,
+    )
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
+    with TemporaryDirectory() as folder, zipfile.ZipFile(content, "w") as archive:
+        bundle_builder.build(Path(s3_to_sftp.__file__).parent, Path(folder), target)
+        for path in Path(folder).rglob("*"):
+            archive.write(path, path.relative_to(folder))
         archive.writestr(f"python/{PACKAGE}/{FILE}", _DOCUMENT.as_text())
-    answer = cloud.client("lambda").publish_layer_version(
+    answer = client.publish_layer_version(
         LayerName=f"{deployment.function[:40]}-rules", Content={"ZipFile": content.getvalue()}
     )
     arn: str = answer["LayerVersionArn"]
@@ -85,7 +106,7 @@ def _of_order(events: Sequence[Renamed | Taken]) -> list[str]:
     for place, event in enumerate(renamed):
         first.setdefault(event.file.key, place)
         if _is_data(event.file):
-            contents[_number_of(event.file)].add(event.file.sha256)
+            contents[_number_of(event.file)].add(event.file.plain_sha256)
     if list(contents) != list(range(1, len(contents) + 1)):
         found.append(f"numbers appeared as {list(contents)}")
     found += [f"number {number} names two contents" for number, each in contents.items() if len(each) > 1]
@@ -129,4 +150,4 @@ def _key_of(name: str) -> str:
 
 
 def _unnumbered(file: Appearance) -> Appearance:
-    return replace(file, key=_key_of(file.key))
+    return replace(file, key=_key_of(file.key), sha256=file.plain_sha256)

@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -197,7 +197,7 @@ def recorded_rename(
             content = appearance(old, inbox)
             key = str(new.relative_to(inbox))
             seen = Renamed(
-                file=type(content)(key=key, size=content.size, sha256=content.sha256),
+                file=replace(content, key=key),
                 temporary=content.key,
                 late=late,
             )

@@ -14,13 +14,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import pysequoia
 import pytest
 
 from local.cloud import LocalCloud
+from s3_to_sftp.rules.after_delivery import AfterDelivery
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
 from s3_to_sftp.rules.gzip_transform import Gzip
+from s3_to_sftp.rules.open_pgp import OpenPgp
 from s3_to_sftp.rules.sequence import Sequence
 from tests.support.crash_driver import RULES_STEPS, WRITE_BYTES
 from tests.support.crash_environment import INBOX, CrashEnvironment, CrashingFunction, crash_environment
@@ -34,7 +37,12 @@ NUMBERED = DeliveryRules(
     name="PAY_{sequence:04d}.csv", temporary="{name}.partial", sequence=Sequence(), companions=COMPANIONS
 )
 NAMED = DeliveryRules(name="{stem}.csv", temporary="{name}.partial", companions=COMPANIONS)
-PACKED = replace(NUMBERED, transforms=(Gzip(level=1),))
+PARTNER = pysequoia.Tsk.generate("partner")
+PACKED = replace(
+    NUMBERED,
+    transforms=(Gzip(level=1), OpenPgp(encrypt_to=[str(PARTNER.extract_certificate())])),
+    after_delivery=AfterDelivery.tag({"delivered": "yes"}),
+)
 OBJECTS = {f"{name}.csv": os.urandom(2 * WRITE_BYTES + place) for place, name in enumerate("ab")}
 AROUND = ("mid-write", "after the commit, before RENAME", "after RENAME, before the record")
 """Steps that a function without rules has, too."""
@@ -87,7 +95,9 @@ def document(rules: DeliveryRules) -> RulesDocument:
 
 def unpacked(rules: DeliveryRules, sent: bytes) -> bytes:
     """The bytes of an object, from what the partner has got of it."""
-    return gzip.decompress(sent) if rules.transforms else sent
+    if not rules.transforms:
+        return sent
+    return gzip.decompress(bytes(pysequoia.decrypt(sent, PARTNER.decryptor()).bytes))
 
 
 def files_of(name: str, data: bytes) -> dict[str, bytes]:

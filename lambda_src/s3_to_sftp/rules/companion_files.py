@@ -1,5 +1,6 @@
 """Puts the files beside the data: each once, in order, and complete before it has its final name."""
 
+import hashlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -27,13 +28,25 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Work:
-    """One companion of one attempt."""
+    """One companion of one attempt.
+
+    Attributes:
+        replaces_ours: Whether a file that an earlier attempt has put may have its final name.
+    """
 
     session: SftpSession
     attempt: Attempt
     companion: PlannedCompanion
     executor: Executor
     journal: Journal
+    replaces_ours: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """Of its content, in hexadecimal."""
+        content = self.companion.content
+        assert content is not None  # noqa: S101 - all facts are known by now
+        return hashlib.sha256(content).hexdigest()
 
 
 class CompanionFiles:
@@ -73,6 +86,10 @@ class CompanionFiles:
         if step is not None and step.remote_path != companion.path:  # of other rules
             step = None
             self._forget(work)
+        if step is not None and step.sha256 != work.sha256:  # of data that was encrypted another time
+            work = replace(work, replaces_ours=step.is_renamed or step.rename_unanswered)
+            await self._start_over(work, step)
+            step = None
         if step is not None and (self._is_here(step) or await self._is_done(work, step)):
             if companion.is_direct:
                 attempt.lease.names.remove(step.temporary)
@@ -105,10 +122,13 @@ class CompanionFiles:
                 return True
             case Verdict.UNKNOWN:
                 raise _unknown(work.companion, step)
+        await self._start_over(work, step)
+        return False
+
+    async def _start_over(self, work: _Work, step: Commit) -> None:
         if step.temporary != step.remote_path:
             await void_temporary(work.session, step.temporary, work.journal)
         self._forget(work)
-        return False
 
     def _forget(self, work: _Work) -> None:
         lease = work.attempt.lease
@@ -133,6 +153,7 @@ class CompanionFiles:
             temporary=temporary,
             remote_path=companion.path,
             size=len(content),
+            sha256=work.sha256,
             modified=seen.mtime if seen else None,
             server=self._sftp.identity,
             rename_unanswered=not companion.is_direct,
@@ -176,7 +197,7 @@ class CompanionFiles:
                 step.remote_path,
                 aside=aside,
                 journal=work.journal,
-                replaces=attempt.plan.if_exists is IfExists.REPLACE,
+                replaces=work.replaces_ours or attempt.plan.if_exists is IfExists.REPLACE,
             )
         except RequestRefused:
             # It says nothing about the RENAME of an earlier attempt, which may have happened meanwhile.

@@ -11,14 +11,18 @@ from typing import Any
 import pysequoia
 import pytest
 
-from s3_to_sftp.errors import ConfigurationError, ConnectionLost
+from s3_to_sftp.delivery_plan import IfExists
+from s3_to_sftp.errors import ConfigurationError, ConnectionLost, RequestRefused
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.rules.open_pgp import OpenPgp
 from s3_to_sftp.rules.open_pgp_keys import signing_key_of
 from s3_to_sftp.rules.sequence import Sequence
+from s3_to_sftp.sftp.protocol import Request, Status
+from tests.support.delivery_environment import is_rename
 from tests.support.rules_environment import RulesEnvironment
+from tests.support.scripted_server import Asked, status
 
 BANK, OURS = pysequoia.Tsk.generate("bank"), pysequoia.Tsk.generate("we")
 BANKS_KEY = str(BANK.extract_certificate())
@@ -99,6 +103,30 @@ def test_file_for_another_key_is_made_again(ledger_table: Any) -> None:
     read = pysequoia.decrypt(sent(env, "a_0001.pgp"), other.decryptor())
     assert bytes(read.bytes) == DATA
     assert env.partial == []
+
+
+@pytest.mark.parametrize("if_exists", [IfExists.REPLACE, IfExists.REFUSE])
+def test_descriptor_before_the_data_fits_a_file_that_is_encrypted_again(
+    ledger_table: Any, if_exists: IfExists
+) -> None:
+    """Each message has a key of its own: the same object gives other bytes, and another checksum."""
+    descriptor = Companion.document("{name}.ctl", "{sha256}", before=True)
+    env = environment(ledger_table, dataclasses.replace(RULES, companions=[descriptor], if_exists=if_exists))
+
+    def refuses_data(asked: Asked) -> bytes | None:
+        is_data = (is_rename(asked) or asked.kind == Request.RENAME) and asked.texts[-1].endswith(".pgp")
+        return status(asked, Status.PERMISSION_DENIED) if is_data else None
+
+    env.env.scripts[0] = refuses_data
+    with pytest.raises(RequestRefused):
+        env.deliver(env.ref("a"), name="one")
+    env.env.scripts.clear()
+    first = sent(env, "a_0001.pgp.ctl")
+    for name in env.partial:
+        del env.env.files[name]  # a partner who tidies up
+    env.deliver(env.ref("a"), name="two")
+    second = sent(env, "a_0001.pgp.ctl")
+    assert second == hashlib.sha256(sent(env, "a_0001.pgp")).hexdigest().encode() != first
 
 
 def test_function_without_keys_says_what_is_missing(ledger_table: Any) -> None:

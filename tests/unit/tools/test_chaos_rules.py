@@ -17,7 +17,8 @@ ONE, TWO = (Version(key=f"in/{name}.bin", number=1, size=64) for name in "ab")
 
 
 def appeared(name: str, content: bytes) -> Renamed:
-    file = Appearance(key=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    sha256 = hashlib.sha256(content).hexdigest()
+    file = Appearance(key=name, size=len(content), sha256=sha256, plain_sha256=sha256)
     return Renamed(file=file, temporary=f"{name}.partial")
 
 

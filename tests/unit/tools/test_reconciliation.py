@@ -16,7 +16,7 @@ NEW = Version(key="a", number=2, size=100)
 
 
 def seen(version: Version) -> Appearance:
-    return Appearance(key=version.key, size=version.size, sha256=version.sha256)
+    return Appearance(key=version.key, size=version.size, sha256=version.sha256, plain_sha256=version.sha256)
 
 
 def renamed(version: Version, *, temporary: str | None = None, late: bool = False) -> Renamed:
