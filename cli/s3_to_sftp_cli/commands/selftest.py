@@ -27,6 +27,9 @@ from s3_to_sftp_cli.partner_attempt import require_not_paused
 from s3_to_sftp_cli.times import in_words, parse_duration
 
 _LOOK_EVERY_SECONDS = 0.5
+_SIZE = 200
+"""Bytes, about: what filters are asked with."""
+_FILTERED = "Filtered"
 _sleep = time.sleep
 _clock = time.monotonic
 
@@ -100,8 +103,7 @@ def selftest_command(
     source = _source(context, bucket)
     run = Run(bucket=source.bucket, key=_key(source, keep=keep))
     require_not_paused(context)
-    if not spend_number:
-        _require_no_number(context, run)
+    _require_its_turn(context, run, spends_number=spend_number)
     started = _put(context, run)
     with _deleting(context, run, started, keep=keep):
         _wait(context, run, started, seconds=seconds)
@@ -155,17 +157,30 @@ def _key(source: WatchedSource, *, keep: bool) -> str:
     )
 
 
-def _require_no_number(context: Context, run: Run) -> None:
-    """Refuse to take a number that the partner then waits for in vain.
+def _require_its_turn(context: Context, run: Run, *, spends_number: bool) -> None:
+    """Refuse a test that the partner's rules do not let through now, or that takes a number in vain.
 
     Raises:
-        CliError: The rules number files.
+        CliError: The rules filter it out, let it wait, or number files.
     """
     try:
-        number = ask_for_plan(context, run.bucket, run.key, size=1)["sequence"]
+        plan = ask_for_plan(context, run.bucket, run.key, size=_SIZE)
     except CliError:  # the delivery itself shows what is wrong with the function
         return
-    if number:
+    refused, waits, number = plan.get("refused"), plan.get("waits"), plan.get("sequence")
+    if refused and refused["error"] == _FILTERED:
+        raise CliError(
+            f"The partner's rules do not let the test file through: {printable(refused['reason'])}",
+            hint="`s3-to-sftp doctor --write` tries the partner without an object.",
+            code=ExitCode.CONFLICT,
+        )
+    if waits:
+        raise CliError(
+            f"The test file would wait: {printable(waits['reason'])}",
+            hint="Try again then; `s3-to-sftp resume --until TIME --reason TEXT` opens a window by hand.",
+            code=ExitCode.CONFLICT,
+        )
+    if number and not spends_number:
         raise CliError(
             f"The partner's rules number files. The test file would take {number['number']} of the sequence "
             f"{printable(number['name'])}, which no other file gets then.",

@@ -290,3 +290,24 @@ def test_number_is_spent_when_that_is_wanted(delivered: Selftest) -> None:
 def test_function_that_cannot_plan_is_tested_all_the_same(delivered: Selftest) -> None:
     delivered.plan = {"errorMessage": "unknown event"}
     assert delivered.run().code == ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        (
+            {"refused": {"error": "Filtered", "reason": "It has 200 bytes, and 'min_bytes' is 1000."}},
+            "do not let the test file through: It has 200 bytes",
+        ),
+        (
+            {"waits": {"error": "WindowClosed", "reason": "The window opens on Monday."}},
+            "would wait: The window",
+        ),
+    ],
+)
+def test_file_that_the_rules_hold_back_is_not_put(env: Selftest, plan: dict[str, Any], said: str) -> None:
+    env.plan = {"plan": None, "sequence": None, **plan}
+    outcome = env.run()
+    assert outcome.code == ExitCode.CONFLICT
+    assert said in outcome.stderr
+    assert env.keys() == []
