@@ -54,10 +54,12 @@ def do_work(work: Work, sink: Sink, results: Results, *, scratch: Path, progress
                 if f"{tool}, {work}" in results.skipped:
                     continue
                 try:
-                    runs.setdefault(number, []).append(_run(work, tool, place))
+                    measured = _run(work, tool, place)
                 except (ClientFailed, CannotRun, WrongArrival) as error:
                     results.skipped[f"{tool}, {work}"] = str(error)
                     progress.say(f"  {tool}: {error}")
+                else:
+                    runs.setdefault(number, []).append(measured)
     rows = [
         row_of(work, tools[number], done, size=_size(work, tools[number]), files=_files(work, tools[number]))
         for number, done in runs.items()
