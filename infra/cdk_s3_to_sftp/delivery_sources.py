@@ -25,6 +25,7 @@ from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_takes_events
 from cdk_s3_to_sftp.rule_examples import (
     check_filter_of_source,
+    check_numbers_of_source,
     example_errors,
     plan_for,
     rules_of,
@@ -190,6 +191,7 @@ class DeliverySources(Construct):
             check_takes_events(self.dead_letter_queue)
             self._permissions.grant_eventbridge_use_of_key(self.dead_letter_queue.encryption_master_key)
         check_filter_of_source(source, self.server)
+        check_numbers_of_source(source, self._sources, self.server)
         check_watched(self, source)
         self._grant_after_delivery(source)
         if rule := watch(self, source, self._queue_policies):

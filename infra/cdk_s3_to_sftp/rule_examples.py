@@ -28,6 +28,8 @@ SAMPLE_BUCKET = "example-bucket"
 _SAMPLE_VERSION = "3sL4kqtJlcpXroDTDmJ-rmSpXd3dIb.Y"
 _SAMPLE_BYTES = b"example"
 _SAMPLE_VALUE = "x"
+_NUMBERS = {"sequence", "event_time", "delivery_time"}
+"""Fields that say nothing of the object's key."""
 
 
 def rules_of(source: Source, server: SftpServer) -> DeliveryRules | None:
@@ -46,6 +48,32 @@ def check_filter_of_source(source: Source, server: SftpServer) -> None:
         return
     if why := never_matches(rules.only, prefix=source.prefix or "", suffix=source.suffix or ""):
         raise InvalidArgument("rules", f"must let some objects of {source} be delivered by 'only', but {why}")
+
+
+def check_numbers_of_source(source: Source, others: Sequence[Source], server: SftpServer) -> None:
+    """Refuse names that two sequences give, each to another object: `B_0001.csv` of both.
+
+    Raises:
+        InvalidArgument: They do.
+    """
+    mine = rules_of(source, server)
+    for other in others:
+        theirs = rules_of(other, server)
+        if mine is None or theirs is None or mine.sequence is None or theirs.sequence is None:
+            continue
+        says_nothing_else = all(field.name in _NUMBERS for field in Template(mine.name).fields)
+        is_same = mine.name == theirs.name and _directory(source, server) == _directory(other, server)
+        if is_same and says_nothing_else and mine.sequence.name != theirs.sequence.name:
+            raise InvalidArgument(
+                "rules",
+                f"must not give files of two sequences one name, got {mine.name!r} with the sequence "
+                f"{theirs.sequence.name!r} for {other} and with {mine.sequence.name!r} for {source}: give "
+                "both the same sequence, or one of them another name or directory",
+            )
+
+
+def _directory(source: Source, server: SftpServer) -> str | None:
+    return source.directory or server.directory
 
 
 def has_cut_off(server: SftpServer, sources: Sequence[Source]) -> bool:

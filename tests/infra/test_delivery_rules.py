@@ -267,7 +267,30 @@ class TestChanges:
         assert len(names) == 1
 
 
+def two_sequences(stack: cdk.Stack, directories: tuple[str, ...] = ("/in", "/in")) -> list[Source]:
+    store = bucket(stack)
+    rules = DeliveryRules(name="PAY_{sequence:04d}.csv", sequence=Sequence())
+    return [
+        Source(
+            store,
+            prefix=f"{name}/",
+            directory=directory,
+            rules=replace(rules, sequence=Sequence(name=name)),
+        )
+        for name, directory in zip(("one", "two"), directories, strict=True)
+    ]
+
+
 class TestSequencesOfTwoConstructs:
+    def test_one_name_with_the_numbers_of_two_sequences_is_refused(self, stack: cdk.Stack) -> None:
+        with pytest.raises(InvalidArgument, match="must not give files of two sequences one name"):
+            new_delivery(stack, server=partner(), sources=two_sequences(stack))
+
+    def test_two_sequences_may_have_one_name_in_two_directories(self, stack: cdk.Stack) -> None:
+        sources = two_sequences(stack, directories=("/one", "/two"))
+        new_delivery(stack, server=partner(), sources=sources)
+        assert len(Synthesised(stack).document.sources) == len(sources)
+
     def test_same_sequence_at_one_server_is_refused(self, stack: cdk.Stack) -> None:
         new_delivery(stack, "One", server=partner(NUMBERED), bucket=bucket(stack))
         with pytest.raises(InvalidArgument, match="rules must not use the sequence 'default' of Test/One"):
