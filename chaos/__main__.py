@@ -11,7 +11,8 @@ The exit status is 0 if nothing was lost, no partial file was ever visible under
 version replaced a newer one, no receipt is false, every dead-lettered message has a reason, every held object
 can only be decided by an operator, the ledger knows every temporary file that is left, and the newest version
 of every key was delivered last. Files that the partner itself loses after they have their final name are not
-counted. With --rules numbers must have no gap and no repetition, and each file its companions, in order.
+counted. With --rules numbers must have no gap and no repetition, each file its companions, in order; files are
+compared as the partner decrypts them.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _options() -> argparse.Namespace:
         help="seconds without progress after which to stop waiting (default: 300)",
     )
     parser.add_argument(
-        "--rules", action="store_true", help="a partner with a sequence, companions and temporary names"
+        "--rules", action="store_true", help="a partner who wants encrypted, numbered files with companions"
     )
     parser.add_argument(
         "--log", type=Path, help="write the records of the function and the partner to this file"
