@@ -11,8 +11,8 @@ The exit status is 0 if nothing was lost, no partial file was ever visible under
 version replaced a newer one, no receipt is false, every dead-lettered message has a reason, every held object
 can only be decided by an operator, the ledger knows every temporary file that is left, and the newest version
 of every key was delivered last. Files that the partner itself loses after they have their final name are not
-counted. With --rules numbers must have no gap and no repetition, each file its companions, in order; files are
-compared as the partner decrypts them.
+counted. With --rules numbers must have no gap and no repetition, each file its companions, in order; what is
+compared is what the partner decrypts.
 """
 
 from __future__ import annotations

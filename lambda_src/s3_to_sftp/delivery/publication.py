@@ -7,6 +7,7 @@ ledger.
 import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from dataclasses import replace
 
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
@@ -156,13 +157,14 @@ class Publication:
         Raises:
             Superseded, RemotePathRefused, LedgerError: It must not.
         """
-        if (same_file := self._sftp.same_file(commit.remote_path)) is not None:
-            self._ledger.claim_file(
-                attempt.lease,
-                same_file,
-                account=commit.server.account,
-                number=attempt.plan.number_in_names,
-            )
+        for path in (commit.remote_path, *(each.path for each in attempt.plan.companions)):
+            if (same_file := self._sftp.same_file(path)) is not None:
+                self._ledger.claim_file(
+                    replace(attempt.lease, remote_path=path),
+                    same_file,
+                    account=commit.server.account,
+                    number=attempt.plan.number_in_names,
+                )
         earlier = attempt.lease.names.get(commit.temporary)
         attempt.earlier_rename = earlier is not None and earlier.rename_pending
         attempt.commit = commit

@@ -164,6 +164,17 @@ def test_number_that_was_returned_is_free_at_a_server_without_case(
     assert names(env)["PAY_0001.csv"] == b"two"
 
 
+def test_marker_does_not_replace_data_that_differs_in_case_only(
+    ledger_table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s3_to_sftp.sftp.client.SftpClient.same_file", lambda _self, path: path.casefold())
+    env = RulesEnvironment(ledger_table, MARKED, {"A.DONE": b"data", "a": b"other"})
+    env.deliver(env.ref("A.DONE"), name="one")
+    with pytest.raises(NameTaken):
+        env.deliver(env.ref("a"), name="two")
+    assert names(env)["A.DONE"] == b"data"
+
+
 def test_plan_is_read_as_it_was_written() -> None:
     plan = dataclasses.replace(planned(MARKED, "in/a.csv"), mode=0o640, sequence="s", number=7)
     assert plan_from_text(plan_as_text(plan)) == plan
