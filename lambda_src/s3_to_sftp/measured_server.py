@@ -132,7 +132,7 @@ class MeasuredServer:
         """
         try:
             written = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"no JSON ({error})") from None
         return cls.from_json(written)
 

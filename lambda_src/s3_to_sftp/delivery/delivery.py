@@ -56,6 +56,9 @@ from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _log = logging.getLogger(__name__)
 
+_NOT_PROVEN = (Evidence.ASSUMED, Evidence.CONFIRMED)
+"""What changes nothing in S3: the object may be needed once more."""
+
 
 @dataclass(frozen=True)
 class SmallDelivery:
@@ -313,7 +316,7 @@ class Delivery(ObjectAnswers):
         if attempt.plan.after is None:
             self._ledger.delivered(attempt.lease, item)
         else:
-            is_proven = receipt.evidence is not Evidence.ASSUMED
+            is_proven = receipt.evidence not in _NOT_PROVEN
             self._ledger.delivered(attempt.lease, item, after=attempt.plan.after.as_item(is_proven=is_proven))
 
     def _after_receipt(self, attempt: Attempt, receipt: Receipt) -> None:
@@ -322,7 +325,7 @@ class Delivery(ObjectAnswers):
         Raises:
             AfterDeliveryFailed: It is not done, but the object is delivered: the error has the receipt.
         """
-        if attempt.plan.after is None or receipt.evidence is Evidence.ASSUMED:
+        if attempt.plan.after is None or receipt.evidence in _NOT_PROVEN:
             return
         try:
             self._execution.after_receipt(attempt.lease.ref, attempt, deadline=attempt.deadline)

@@ -119,7 +119,9 @@ class RulesExecution(ObjectPlans):
         await self._completion.settle(session, attempt, executor, facts)
         lease, path = attempt.lease, attempt.plan.file.path
         if lease.temporary != path:
-            lease.names.remove(lease.temporary)
+            # Rules with a temporary name may have held before: what they have left is not forgotten.
+            if lease.attempt == 1 or await discard(session, lease.temporary):
+                lease.names.remove(lease.temporary)
             lease = await done_by(executor, lambda: self._ledger.start_over(lease, temporary=path))
         if DATA not in lease.steps:
             await self._count_drop(attempt, executor)
@@ -219,7 +221,11 @@ class RulesExecution(ObjectPlans):
         if seen is None or seen.mtime is None:
             return commit
         # No evidence where another file that may have the final name is of the same second.
-        modified = None if seen.mtime == attempt.lease.last_modified else seen.mtime
+        earlier = attempt.lease.commit
+        is_of_another = seen.mtime == attempt.lease.last_modified and (
+            earlier is None or earlier.modified != seen.mtime
+        )
+        modified = None if is_of_another else seen.mtime
         return replace(commit, modified=modified)
 
     # Around the RENAME.

@@ -10,7 +10,7 @@ from typing import Any
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery_plan import DeliveryPlan, default_plan
-from s3_to_sftp.errors import DeliveryError, ObjectChanged, ObjectGone, RemotePathRefused
+from s3_to_sftp.errors import DeliveryError, LedgerError, ObjectChanged, ObjectGone, RemotePathRefused
 from s3_to_sftp.outcomes import AlreadyDelivered
 from s3_to_sftp.rules.after_plan import planned_action
 from s3_to_sftp.rules.object_facts import first_facts
@@ -87,7 +87,13 @@ class ObjectPlans:
             return None
         from s3_to_sftp.rules.filtered_objects import not_wanted  # other rules do not need it
 
-        return not_wanted(rules.only, ref, now=self._now())
+        why = not_wanted(rules.only, ref, now=self._now())
+        if why is None:
+            return None
+        try:  # what has begun is finished, also after a deployment that leaves it out
+            return None if self._is_under_way(ref) else why
+        except LedgerError as error:
+            return error
 
     def _is_under_way(self, ref: ObjectRef) -> bool:
         """Return whether it has begun, and is not finished."""

@@ -119,7 +119,9 @@ class OpenPgp:
             raise InvalidRule("encrypt_to", f"must be at most {MOST_RECIPIENTS} keys, got {len(texts)}")
         for number, text in enumerate(texts, start=1):
             if not isinstance(text, str) or PUBLIC_KEY not in cleaned(text):
-                begins = f"a text that begins with {text[:40]!r}" if isinstance(text, str) else repr(text)
+                begins = (  # never what another type holds: it may be a private key in bytes
+                    f"a text that begins with {text[:40]!r}" if isinstance(text, str) else type(text).__name__
+                )
                 raise InvalidRule(
                     "encrypt_to",
                     f"must be armored public keys, which begin with {PUBLIC_KEY!r}, got {begins} as the key "

@@ -41,7 +41,10 @@ class _Chain:
 
     @property
     def about(self) -> Mapping[str, str]:
-        return {name: value for each in self._streams for name, value in each.about.items()}
+        all_of_them: dict[str, list[str]] = {}
+        for name, value in (item for each in self._streams for item in each.about.items()):
+            all_of_them.setdefault(name, []).append(value)
+        return {name: ", ".join(values) for name, values in all_of_them.items()}
 
     def feed(self, data: bytes | memoryview) -> bytes:
         for each in self._streams:

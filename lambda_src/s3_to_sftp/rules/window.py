@@ -53,8 +53,8 @@ class Window:
             return frozenset(range(7))
         numbers: set[int] = set()
         for each in days.split(","):
-            first, _, last = each.partition("-")
-            start, end = self._day(first), self._day(last or first)
+            first, dash, last = each.partition("-")
+            start, end = self._day(first), self._day(last if dash else first)
             numbers |= {(start + n) % 7 for n in range((end - start) % 7 + 1)}
         return frozenset(numbers)
 

@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.delivery_plan import IfExists
-from s3_to_sftp.errors import NameTaken, RequestRefused, RuleRefused
+from s3_to_sftp.errors import NameTaken, RenameUnanswered, RequestRefused, RuleRefused
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.rules.after_delivery import AfterDelivery
 from s3_to_sftp.rules.companion import Companion
-from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.delivery_rules import FINAL_NAME, DeliveryRules
 from s3_to_sftp.rules.document import RulesDocument
+from s3_to_sftp.rules.filter import Filter
+from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.rules.recorded_plan import plan_as_text, plan_from_text
 from s3_to_sftp.rules.sequence import Sequence
 from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.state.receipt import Evidence
 from tests.support import rules_environment
 from tests.support.delivery_environment import is_rename
 from tests.support.rules_environment import RulesEnvironment
@@ -173,6 +176,49 @@ def test_marker_does_not_replace_data_that_differs_in_case_only(
     with pytest.raises(NameTaken):
         env.deliver(env.ref("a"), name="two")
     assert names(env)["A.DONE"] == b"data"
+
+
+def test_filter_that_leaves_out_what_has_begun_does_not_keep_it_from_its_end(ledger_table: Any) -> None:
+    env = half_delivered(ledger_table, NUMBERED, "PAY_0001.csv.done")
+    env.rules = dataclasses.replace(NUMBERED, only=Filter(min_bytes=1000))
+    function = env.function("two")
+    assert set(function.not_wanted([env.ref("x"), env.ref("y")])) == {env.ref("y")}
+    env.deliver(env.ref("x"), name="two")
+    assert set(names(env)) == {"PAY_0001.csv", "PAY_0001.csv.done"}
+
+
+def test_file_under_a_temporary_name_does_not_stay_when_files_are_written_directly(ledger_table: Any) -> None:
+    """It may hold plain bytes, and the new rules may encrypt."""
+    env = half_delivered(ledger_table, DeliveryRules(name="{name}"), "x")
+    assert env.partial != []
+    env.rules = DeliveryRules(name="{name}.gz", temporary=FINAL_NAME, transforms=[Gzip()])
+    env.deliver(env.ref("x"), name="two")
+    assert set(names(env)) == {"x.gz"}
+
+
+def test_own_file_is_recognised_by_the_time_of_its_object_after_a_refused_rename(ledger_table: Any) -> None:
+    env = half_delivered(ledger_table, DeliveryRules(name="{name}", preserve_time=True), "x")
+    env.env.scripts[0] = env.cut_at_rename(done=True)
+    with pytest.raises(RenameUnanswered):
+        env.deliver(env.ref("x"), name="two")
+    env.env.scripts.clear()
+    env.deliver(env.ref("x"), name="three")
+    assert env.item(env.ref("x"))["receipt"]["M"]["evidence"] == {"S": Evidence.SEEN_AFTER_RENAME}
+
+
+def test_confirmed_object_stays_in_s3_as_it_is(ledger_table: Any) -> None:
+    rules = dataclasses.replace(MARKED, after_delivery=AfterDelivery.tag({"delivered": "yes"}))
+    env = half_delivered(ledger_table, rules, "x.done")
+    item = env.ledger.item(env.ref("x"))
+    env.ledger.dynamodb.update_item(
+        TableName=env.ledger.table,
+        Key={"pk": item["pk"], "sk": item["sk"]},
+        UpdateExpression="SET #commit.evidence = :confirmed",
+        ExpressionAttributeNames={"#commit": "commit"},
+        ExpressionAttributeValues={":confirmed": {"S": "confirmed"}},
+    )
+    assert env.deliver(env.ref("x"), name="two").evidence is Evidence.CONFIRMED
+    assert env.s3.tags.get("x", {}) == {}
 
 
 def test_plan_is_read_as_it_was_written() -> None:

@@ -28,7 +28,7 @@ ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:signing-AbCdEf"
         ({}, "got neither: OpenPgp.. alone changes nothing"),
         ({"encrypt_to": PUBLIC}, r"must be a list of armored public keys, got str: write \[key\]"),
         ({"encrypt_to": 7}, "must be a list of armored public keys, got int"),
-        ({"encrypt_to": [7]}, "must be armored public keys, .* got 7 as the key number 1"),
+        ({"encrypt_to": [7]}, "must be armored public keys, .* got int as the key number 1"),
         ({"encrypt_to": [PUBLIC, "0xDEADBEEF"]}, "begins with '0xDEADBEEF' as the key number 2"),
         ({"encrypt_to": [PUBLIC] * (MOST_RECIPIENTS + 1)}, "must be at most 16 keys, got 17"),
         ({"encrypt_to": [PUBLIC], "armor": 1}, "armor must be True or False, got 1"),
@@ -107,3 +107,11 @@ def test_signing_key_is_given_exactly_where_the_rule_signs() -> None:
 def test_representation_of_a_signing_key_shows_nothing_of_it() -> None:
     assert SECRET_PART in signing_key_of(PRIVATE).private_key
     assert SECRET_PART not in repr(signing_key_of(PRIVATE))
+
+
+@pytest.mark.parametrize("wrap", [bytes, bytearray, lambda key: [key], lambda key: {"key": key}])
+def test_private_key_in_another_type_is_never_shown(wrap: Any) -> None:
+    key = b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nsecretsecretsecret\n"
+    with pytest.raises(InvalidRule) as refused:
+        OpenPgp(encrypt_to=[wrap(key)])
+    assert "secretsecret" not in str(refused.value)

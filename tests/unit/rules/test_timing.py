@@ -31,6 +31,7 @@ def seconds(text: str) -> int:
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
+        (lambda: Window("Mon-"), "windows must have days of Mon, Tue, Wed, Thu, Fri, Sat, Sun, got ''"),
         (lambda: Window(""), "windows must be days and hours such as 'Mon-Fri 06:00-18:00'"),
         (lambda: Window("Mon-Fri 6-18"), "windows must be days and hours"),
         (lambda: Window("Mon -Fri 06:00-18:00"), "windows must be days and hours"),
