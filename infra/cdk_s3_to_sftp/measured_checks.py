@@ -136,7 +136,7 @@ def _of_host_keys(server: SftpServer, measured: MeasuredServer) -> Iterator[str]
     if any(key.startswith(_AUTHORITY) for key in keys):
         return  # it may sign any key
     if {_key(key) for key in keys}.isdisjoint(map(_key, measured.host_keys)):
-        types = ", ".join(key.split()[0] for key in measured.host_keys)
+        types = ", ".join(key.partition(" ")[0] for key in measured.host_keys)
         yield (
             f"host_keys has none of the keys that {_showed(measured)} ({types}): verify the keys with the "
             "partner out of band, and pin one that the server has."

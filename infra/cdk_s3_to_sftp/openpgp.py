@@ -9,6 +9,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct, IConstruct
 
 from cdk_s3_to_sftp.annotations import warn
+from cdk_s3_to_sftp.arguments import is_token
 from cdk_s3_to_sftp.bundling import Bundling, openpgp_layer_code
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.invalid import InvalidRule
@@ -27,7 +28,18 @@ def transforms_of(rules: Sequence[DeliveryRules]) -> Iterator[OpenPgp]:
 
 
 def signing_secrets(rules: Sequence[DeliveryRules]) -> list[str | SecretOfKey]:
-    """Return the secrets of keys that sign, each once, in the order of the rules."""
+    """Return the secrets of keys that sign, each once, in the order of the rules.
+
+    Raises:
+        InvalidRule: One is the name that the construct gives, and no secret.
+    """
+    for each in transforms_of(rules):
+        if isinstance(each.sign_with, str) and not is_token(each.sign_with) and ":" not in each.sign_with:
+            raise InvalidRule(
+                "sign_with",
+                f"must be a secret (ISecret), or the ARN of one (arn:aws:secretsmanager:...), got "
+                f"{each.sign_with!r}",
+            )
     found = {
         _arn(each.sign_with): each.sign_with for each in transforms_of(rules) if each.sign_with is not None
     }

@@ -22,7 +22,7 @@ from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.sftp.upload import Staged, discard
-from s3_to_sftp.state.ledger import Commit, Ledger
+from s3_to_sftp.state.ledger import DATA, Commit, Ledger
 from s3_to_sftp.state.receipt import Evidence, Receipt
 
 
@@ -182,7 +182,8 @@ class Publication:
         """
         lease, journal = attempt.lease, self.journal(attempt, executor)
         aside = aside_name(commit.temporary, lease.attempt, path=commit.remote_path)
-        replaces = attempt.plan.if_exists is IfExists.REPLACE
+        is_ours = _is_half_written(lease.steps.get(DATA), commit)
+        replaces = is_ours or attempt.plan.if_exists is IfExists.REPLACE
         attempt.rename_sent = True
         try:
             with self._lost_when_complete():
@@ -235,3 +236,8 @@ class Publication:
     def journal(self, attempt: Attempt, executor: Executor | None = None) -> NameJournal:
         """Return the journal of the names that the object uses; the executor (or this thread) writes it."""
         return self._leftovers.journal(attempt.lease, self._ledger, executor or InlineExecutor())
+
+
+def _is_half_written(begun: Commit | None, commit: Commit) -> bool:
+    """Return whether an earlier attempt has written the object under this very name, and not to its end."""
+    return begun is not None and begun.temporary == begun.remote_path == commit.remote_path

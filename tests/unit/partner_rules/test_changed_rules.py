@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.delivery_plan import IfExists
-from s3_to_sftp.errors import NameTaken, RenameUnanswered, RequestRefused, RuleRefused
+from s3_to_sftp.errors import ConnectionLost, NameTaken, RenameUnanswered, RequestRefused, RuleRefused
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.rules.after_delivery import AfterDelivery
 from s3_to_sftp.rules.companion import Companion
@@ -23,10 +23,11 @@ from s3_to_sftp.state.receipt import Evidence
 from tests.support import rules_environment
 from tests.support.delivery_environment import is_rename
 from tests.support.rules_environment import RulesEnvironment
-from tests.support.scripted_server import Asked, status
+from tests.support.scripted_server import NOTHING, Asked, status
 from tests.unit.rules.objects import planned
 
 DATA = {"x": b"one", "y": b"two"}
+LARGE = bytes(range(256)) * 4096
 MARKED = DeliveryRules(name="{name}", companions=[Companion.marker("{name}.done")])
 NUMBERED = DeliveryRules(
     name="PAY_{sequence:04d}.csv", sequence=Sequence(), companions=[Companion.marker("{name}.done")]
@@ -219,6 +220,27 @@ def test_confirmed_object_stays_in_s3_as_it_is(ledger_table: Any) -> None:
     )
     assert env.deliver(env.ref("x"), name="two").evidence is Evidence.CONFIRMED
     assert env.s3.tags.get("x", {}) == {}
+
+
+@pytest.mark.parametrize("if_exists", [IfExists.REFUSE, IfExists.SKIP, IfExists.NEW_NAME])
+def test_half_a_file_of_ours_under_the_final_name_does_not_count_as_existing(
+    ledger_table: Any, if_exists: IfExists
+) -> None:
+    env = RulesEnvironment(ledger_table, DeliveryRules(name="{name}", temporary=FINAL_NAME), {"x": LARGE})
+    writes = 0
+
+    def lost(asked: Asked) -> bytes | None:
+        nonlocal writes
+        writes += asked.kind == Request.WRITE
+        return NOTHING if writes > 1 else None
+
+    env.env.scripts[0] = lost
+    with pytest.raises(ConnectionLost):
+        env.deliver(env.ref("x"), name="one")
+    env.env.scripts.clear()
+    env.rules = DeliveryRules(name="{name}", if_exists=if_exists)
+    env.deliver(env.ref("x"), name="two")
+    assert names(env) == {"x": LARGE}
 
 
 def test_plan_is_read_as_it_was_written() -> None:
