@@ -112,7 +112,7 @@ def _items(client: Any, table: str, status: str) -> Iterator[Mapping[str, Any]]:
         "TableName": table,
         "IndexName": "by-status",
         "KeyConditionExpression": "#status = :status",
-        "ProjectionExpression": "pk, first_seen, #plan",
+        "ProjectionExpression": "pk, first_seen, event_time, #plan",
         "ExpressionAttributeNames": {"#status": "status", "#plan": "plan"},
         "ExpressionAttributeValues": {":status": {"S": status}},
     }
@@ -131,13 +131,15 @@ def _items(client: Any, table: str, status: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _came_at(item: Mapping[str, Any]) -> float | None:
-    """Return when the object was put; where its plan does not say, when it was first seen."""
+    """Return when the object was put; where neither plan nor event say, when it was first seen."""
     if plan := item.get("plan", {}).get("S"):
         try:
             return PlanFacts.from_text(plan).event_time
         except ValueError:
             pass
     try:
+        if "event_time" in item:
+            return float(item["event_time"]["N"])
         return datetime.fromisoformat(item["first_seen"]["S"]).timestamp()
     except (KeyError, ValueError):
         return None

@@ -126,7 +126,12 @@ def state_of(commit: Commit | None) -> State:
 
 def announced(ref: ObjectRef, now: float) -> Put:
     """Return what a new item keeps of the event."""
-    known: Put = {"size": ref.size, "sequencer": ref.sequencer, "etag": ref.etag}
+    known: Put = {
+        "size": ref.size,
+        "sequencer": ref.sequencer,
+        "etag": ref.etag,
+        "event_time": ref.event_time,
+    }
     return {"first_seen": instant(now), **{name: value for name, value in known.items() if value is not None}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,19 @@ def missed(env: RulesEnvironment, now: float, *, sources: tuple[SourceDirectory,
     return list(missed_objects(env.ledger.dynamodb, TABLE, rules, now=now))
 
 
-def waits(env: RulesEnvironment, key: str) -> None:
+def waits(env: RulesEnvironment, key: str, *, put_at: float | None = None) -> None:
     error = WindowClosed("closed.", hint="wait.", retry_after=60)
-    env.ledger.function().note_deferred(env.ref(key), error, next_try=0, was_tried=False)
+    event_time = int(env.ledger.clock.now if put_at is None else put_at)
+    ref = replace(env.ref(key), event_time=event_time)
+    env.ledger.function().note_deferred(ref, error, next_try=0, was_tried=False)
+
+
+def test_object_that_was_put_before_the_cut_off_and_first_seen_after_it_is_missed(
+    env: RulesEnvironment,
+) -> None:
+    env.ledger.clock.now = CUT_OFF + 1800
+    waits(env, "a", put_at=CUT_OFF - 1800)
+    assert missed(env, CUT_OFF + 1900) == [Missed(name="s3://bucket/a", due=CUT_OFF, status="IN_FLIGHT")]
 
 
 def test_object_that_waits_is_missed_from_its_cut_off_on_for_a_day(env: RulesEnvironment) -> None:
@@ -62,7 +73,7 @@ def test_object_that_waits_is_missed_from_its_cut_off_on_for_a_day(env: RulesEnv
 
 
 def test_dead_lettered_object_is_missed_although_nothing_retries_it(env: RulesEnvironment) -> None:
-    env.function().give_up(env.ref("a"), LedgerError("r", hint="h"))
+    env.function().give_up(replace(env.ref("a"), event_time=int(MORNING)), LedgerError("r", hint="h"))
     assert [each.status for each in missed(env, CUT_OFF)] == ["FAILED"]
 
 
