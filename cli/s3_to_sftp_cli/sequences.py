@@ -202,26 +202,22 @@ def _holder(ledger: LedgerReader, item: Mapping[str, Any]) -> Holder | None:
     pk, sk = str(item.get("holder_pk", "")), str(item.get("holder_sk", ""))
     if not (pk and sk):
         return None
-    return Holder(
-        pk=pk,
-        sk=sk,
-        name=str(item.get("holder_name", "")),
-        number=int(item["number"]),
-        record=ledger.version(pk, sk),
-        period=str(item.get("period", "")),
-        taken_at=float(item["taken_at"]),
-    )
+    return _holder_of(ledger, pk, sk, item, name=str(item.get("holder_name", "")))
 
 
 def _kept(ledger: LedgerReader, entries: Mapping[str, Any]) -> Iterator[Holder]:
     for key, entry in entries.items():
         pk, sk = key.split("\n")
-        yield Holder(
-            pk=pk,
-            sk=sk,
-            name=str(entry.get("name", "")),
-            number=int(entry["number"]),
-            record=ledger.version(pk, sk),
-            period=str(entry.get("period", "")),
-            taken_at=float(entry["taken_at"]),
-        )
+        yield _holder_of(ledger, pk, sk, entry, name=str(entry.get("name", "")))
+
+
+def _holder_of(ledger: LedgerReader, pk: str, sk: str, taken: Mapping[str, Any], *, name: str) -> Holder:
+    return Holder(
+        pk=pk,
+        sk=sk,
+        name=name,
+        number=int(taken["number"]),
+        record=ledger.version(pk, sk),
+        period=str(taken.get("period", "")),
+        taken_at=float(taken["taken_at"]),
+    )

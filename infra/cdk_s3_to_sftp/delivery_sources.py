@@ -17,7 +17,7 @@ from cdk_s3_to_sftp.bundling import Bundling
 from cdk_s3_to_sftp.cut_off import add_cut_off_schedule
 from cdk_s3_to_sftp.exclusive_use import claim_sequence
 from cdk_s3_to_sftp.monitoring import Monitoring
-from cdk_s3_to_sftp.moves import check_watched, target_of
+from cdk_s3_to_sftp.moves import check_no_move_loop, target_of
 from cdk_s3_to_sftp.notifications import watch
 from cdk_s3_to_sftp.openpgp import OpenPgpLayer, arns_of, secret_in, signing_secrets, transforms_of
 from cdk_s3_to_sftp.permissions import Permissions
@@ -192,7 +192,7 @@ class DeliverySources(Construct):
             self._permissions.grant_eventbridge_use_of_key(self.dead_letter_queue.encryption_master_key)
         check_filter_of_source(source, self.server)
         check_numbers_of_source(source, self._sources, self.server)
-        check_watched(self, source)
+        check_no_move_loop(self, source)
         self._grant_after_delivery(source)
         if rule := watch(self, source, self._queue_policies):
             self._rules[source] = rule

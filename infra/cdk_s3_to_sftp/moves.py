@@ -1,4 +1,4 @@
-"""Where delivered objects are moved to: never to where a source of the app would announce them again."""
+"""Where delivered objects are moved to: never where S3 would send an event of a source for the copy."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from s3_to_sftp.rules.after_delivery import AfterAction, AfterDelivery
 
 _SOURCES: dict[IConstruct, list["_Place"]] = {}
 _TARGETS: dict[IConstruct, list["_Place"]] = {}
-"""App -> what is watched, and what is moved to, so far."""
+"""App -> the sources, and the targets of moves, so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,23 +50,23 @@ class Target:
         return self.bucket.encryption_key if self.bucket is not None else None
 
 
-def check_watched(scope: Construct, source: Source) -> None:
+def check_no_move_loop(scope: Construct, source: Source) -> None:
     """Register a source, unless delivered objects are moved there.
 
     Raises:
         InvalidArgument: They are.
     """
-    watched = _place(scope, source.bucket, source.prefix or "", source)
+    origin = _place(scope, source.bucket, source.prefix or "", source)
     for target in _TARGETS.setdefault(scope.node.root, []):
-        _refuse_loop(scope, watched, target)
-    _SOURCES.setdefault(scope.node.root, []).append(watched)
+        _refuse_loop(scope, origin, target)
+    _SOURCES.setdefault(scope.node.root, []).append(origin)
 
 
 def target_of(scope: Construct, source: Source, rule: AfterDelivery) -> Target | None:
     """Return where the objects of a source are moved to; None: nowhere.
 
     Raises:
-        InvalidArgument: A source of the app watches it.
+        InvalidArgument: It overlaps a source of the app.
     """
     if rule.action is not AfterAction.MOVE:
         return None
@@ -84,15 +84,15 @@ def target_of(scope: Construct, source: Source, rule: AfterDelivery) -> Target |
             is_clear=not is_token(source.suffix),
         )
     )
-    for watched in _SOURCES.setdefault(scope.node.root, []):
-        _refuse_loop(scope, watched, place)
+    for origin in _SOURCES.setdefault(scope.node.root, []):
+        _refuse_loop(scope, origin, place)
     _TARGETS.setdefault(scope.node.root, []).append(place)
     if bucket is None:
         warn(
             scope,
             "unknownTargetOfMove",
             f"Delivered objects are moved to the bucket {rule.bucket!r}, of which the app knows nothing: "
-            f"nothing of it may announce objects with the prefix {rule.prefix!r} to this delivery again; "
+            f"no notification of that bucket may send events of the prefix {rule.prefix!r} to this delivery; "
             "where it belongs to another account, its policy must allow the function's role s3:PutObject and "
             "s3:PutObjectTagging; and so must the policy of its KMS key kms:GenerateDataKey and kms:Decrypt. "
             f"Import it, as in Bucket.from_bucket_name(stack, 'Archive', {rule.bucket!r}), with its key.",
@@ -127,25 +127,25 @@ def _place(scope: Construct, bucket: s3.IBucket, prefix: str, source: Source) ->
     )
 
 
-def _refuse_loop(scope: Construct, watched: _Place, target: _Place) -> None:
-    if watched.buckets.isdisjoint(target.buckets):
+def _refuse_loop(scope: Construct, origin: _Place, target: _Place) -> None:
+    if origin.buckets.isdisjoint(target.buckets):
         return
-    if not (watched.is_clear and target.is_clear):
+    if not (origin.is_clear and target.is_clear):
         warn(
             scope,
-            "targetOfMoveMayBeWatched",
+            "targetOfMoveMayOverlapSource",
             f"Delivered objects are moved to '{target.prefix}*', and a prefix or suffix of a source of the "
-            "same bucket is known only at deployment: moved objects must not be announced again. Those that "
-            "are would be dead-lettered.",
+            "same bucket is known only at deployment: S3 must not send an event of the source for a moved "
+            "object, which would be dead-lettered.",
         )
         return
-    prefixes = watched.prefix.startswith(target.prefix) or target.prefix.startswith(watched.prefix)
-    suffixes = watched.suffix.endswith(target.suffix) or target.suffix.endswith(watched.suffix)
+    prefixes = origin.prefix.startswith(target.prefix) or target.prefix.startswith(origin.prefix)
+    suffixes = origin.suffix.endswith(target.suffix) or target.suffix.endswith(origin.suffix)
     if prefixes and suffixes:
         raise InvalidArgument(
             "rules",
             f"must not move delivered objects to where they are delivered from, got '{target.prefix}*"
-            f"{target.suffix}' as the target of {target.owner}, and '{watched.prefix}*{watched.suffix}' as a "
-            f"source of {watched.owner}: they would be delivered again without end. Watch a prefix, or move "
-            "objects to another one, or to another bucket",
+            f"{target.suffix}' as the target of {target.owner}, and '{origin.prefix}*{origin.suffix}' as a "
+            f"source of {origin.owner}: they would be delivered again indefinitely. Give the source a "
+            "prefix, or move objects to another prefix or bucket",
         )

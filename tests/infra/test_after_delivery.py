@@ -126,7 +126,7 @@ class TestLoops:
             new_delivery(stack, server=partner(MOVE), sources=[Source(bucket(stack), prefix="del")])
 
     @pytest.mark.parametrize("target_first", [True, False], ids=["target first", "source first"])
-    def test_target_that_another_delivery_watches_is_refused(
+    def test_target_that_overlaps_a_source_of_another_delivery_is_refused(
         self, stack: cdk.Stack, *, target_first: bool
     ) -> None:
         theirs = bucket(stack)
@@ -168,7 +168,8 @@ class TestLoops:
         prefix = cdk.CfnParameter(stack, "Prefix").value_as_string
         new_delivery(stack, server=partner(MOVE), sources=[Source(bucket(stack), prefix=prefix)])
         Annotations.from_stack(stack).has_warning(
-            "/Test/Delivery", Match.string_like_regexp("moved objects must not be announced again")
+            "/Test/Delivery",
+            Match.string_like_regexp("S3 must not send an event of the source"),
         )
 
     def test_bucket_that_the_app_imports_is_not_warned_of(self, stack: cdk.Stack) -> None:

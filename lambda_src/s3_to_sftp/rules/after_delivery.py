@@ -80,8 +80,8 @@ class AfterDelivery:
         encrypted as the object is; another bucket encrypts it as it encrypts new objects.
 
         Args:
-            prefix: In front of the whole key: `delivered/` makes `delivered/out/a.csv` of `out/a.csv`. No
-                source may watch it.
+            prefix: In front of the whole key: `delivered/` makes `delivered/out/a.csv` of `out/a.csv`. It
+                must not overlap the prefix of a source.
             bucket: Name of another bucket in the same Region. By default that of the object.
         """
         require_type(f"{RULE}.bucket", bucket, str, type(None), wanted="the name of a bucket")

@@ -32,9 +32,9 @@ def planned_action(rule: AfterDelivery, item: _Item) -> PlannedAction | None:
         raise RuleRefused(
             RULE,
             f"{item.key!r} is where the rule {RULE!r} moves delivered objects to, {rule.prefix!r} of "
-            f"{bucket!r}: each delivery would announce the next one.",
+            f"{bucket!r}: each delivery would cause the next one.",
             value=item.key,
-            hint="Watch another prefix, or move delivered objects elsewhere.",
+            hint="Give the source another prefix, or move delivered objects to another one.",
         )
     if len(key.encode()) > _MOST_KEY_BYTES:
         raise RuleRefused(
