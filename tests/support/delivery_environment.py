@@ -173,6 +173,18 @@ def is_rename(asked: Asked) -> bool:
     return asked.kind == Request.EXTENDED and asked.texts[0].startswith("posix-rename")
 
 
+def silent_after(writes: int) -> Script:
+    """A partner that answers so many WRITEs, and nothing from then on."""
+    seen = 0
+
+    def script(asked: Asked) -> bytes | None:
+        nonlocal seen
+        seen += asked.kind == Request.WRITE
+        return NOTHING if seen > writes else None
+
+    return script
+
+
 def vague(asked: Asked, env: SftpEnvironment) -> bytes | None:
     """For a script: FAILURE, not NO_SUCH_FILE, where a file to be renamed is missing."""
     is_missing = is_rename(asked) and asked.texts[1] not in env.files

@@ -21,9 +21,9 @@ from s3_to_sftp.rules.sequence import Sequence
 from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.state.receipt import Evidence
 from tests.support import rules_environment
-from tests.support.delivery_environment import is_rename
+from tests.support.delivery_environment import is_rename, silent_after
 from tests.support.rules_environment import RulesEnvironment
-from tests.support.scripted_server import NOTHING, Asked, status
+from tests.support.scripted_server import Asked, status
 from tests.unit.rules.objects import planned
 
 DATA = {"x": b"one", "y": b"two"}
@@ -227,14 +227,7 @@ def test_half_a_file_of_ours_under_the_final_name_does_not_count_as_existing(
     ledger_table: Any, if_exists: IfExists
 ) -> None:
     env = RulesEnvironment(ledger_table, DeliveryRules(name="{name}", temporary=FINAL_NAME), {"x": LARGE})
-    writes = 0
-
-    def lost(asked: Asked) -> bytes | None:
-        nonlocal writes
-        writes += asked.kind == Request.WRITE
-        return NOTHING if writes > 1 else None
-
-    env.env.scripts[0] = lost
+    env.env.scripts[0] = silent_after(1)
     with pytest.raises(ConnectionLost):
         env.deliver(env.ref("x"), name="one")
     env.env.scripts.clear()

@@ -16,9 +16,8 @@ from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import FINAL_NAME, DeliveryRules
 from s3_to_sftp.rules.gzip_transform import Gzip, GzipTime
 from s3_to_sftp.rules.sequence import Sequence
-from s3_to_sftp.sftp.protocol import Request
+from tests.support.delivery_environment import silent_after
 from tests.support.rules_environment import EVENT_TIME, RulesEnvironment
-from tests.support.scripted_server import NOTHING, Asked
 
 SMALL = b"one,two\n" * 20
 LARGE = os.urandom(3 * 1024 * 1024) + bytes(3 * 1024 * 1024)
@@ -89,14 +88,7 @@ def test_file_under_its_final_name_is_transformed_too(ledger_table: Any) -> None
 
 def test_lost_connection_costs_another_pass(ledger_table: Any) -> None:
     environment = RulesEnvironment(ledger_table, RULES, {"a": LARGE})
-    writes = 0
-
-    def lost(asked: Asked) -> bytes | None:
-        nonlocal writes
-        writes += asked.kind == Request.WRITE
-        return NOTHING if writes > 20 else None
-
-    environment.env.scripts[0] = lost
+    environment.env.scripts[0] = silent_after(20)
     with pytest.raises(ConnectionLost):
         environment.deliver(environment.ref(), name="one")
     assert environment.whole == {}
