@@ -8,6 +8,7 @@ page follows which (`NAVIGATION`).
 import importlib
 import re
 import sys
+from collections.abc import Iterable
 from enum import EnumMeta
 from importlib.metadata import version as version_of
 from inspect import Signature
@@ -94,7 +95,9 @@ NAVIGATION: dict[str, dict[str, list[str]]] = {
             "docs/guides/troubleshooting",
             "docs/guides/rotating-the-login",
             "docs/guides/changing-your-mind",
+            "docs/reference/what-it-costs",
             "docs/guides/scale",
+            "docs/reference/security",
             "docs/guides/testing-and-ci",
             "docs/guides/without-cdk",
             "docs/guides/terraform",
@@ -118,16 +121,25 @@ NAVIGATION: dict[str, dict[str, list[str]]] = {
     "docs/decisions/README": {"": ["docs/decisions/*"]},
     "examples/README": {"": ["examples/*/README"]},
 }
-"""Page -> caption -> the pages below it, in order. A star stands for all that are not named before it."""
+"""Page -> caption -> the pages below it, in order. A star stands for all that are named nowhere."""
 
 
 def _add_navigation(app: Sphinx, page: str, text: list[str]) -> None:
     """Append to a page the pages below it, which only the site needs."""
     for caption, below in NAVIGATION.get(page, {}).items():
-        there = [f"/{each}" for each in below if "*" in each or each in app.project.docnames]
         title = f":caption: {caption}\n" if caption else ""
-        entries = "\n".join(there)
-        text[0] += f"\n\n```{{toctree}}\n:hidden:\n:glob:\n{title}\n{entries}\n```\n"
+        entries = "\n".join(f"/{each}" for name in below for each in _pages(name, app.project.docnames))
+        text[0] += f"\n\n```{{toctree}}\n:hidden:\n{title}\n{entries}\n```\n"
+
+
+def _pages(name: str, known: Iterable[str]) -> list[str]:
+    """Return the page of this name if there is one, or all that a star stands for."""
+    named = {
+        root_doc,
+        *(each for sections in NAVIGATION.values() for names in sections.values() for each in names),
+    }
+    pattern = re.compile(name.replace("*", "[^/]+"))
+    return sorted(each for each in known if pattern.fullmatch(each) and (each == name or each not in named))
 
 
 def _real_signature(
@@ -159,7 +171,10 @@ def _label_cells(_app: Sphinx, _page: str, _template: str, context: dict[str, An
         headings = [each.get_text() for each in table.select("thead th")]
         for row in table.select("tbody tr"):
             for heading, cell in zip(headings, row.find_all("td", recursive=False), strict=False):
-                cell["data-label"] = heading
+                if cell.get_text(strip=True):
+                    cell["data-label"] = heading
+                else:
+                    cell["class"] = "empty"
     context["body"] = str(body)
 
 
