@@ -104,7 +104,8 @@ class RulesExecution(ObjectPlans):
         plan = attempt.plan
         if plan.claims_name and plan.sequence is None and plan.if_exists is not IfExists.NEW_NAME:
             await done_by(executor, lambda: self._completion.claim(attempt))
-        if not self._rename_proof.is_proven(session, plan.file):
+        replaces = plan.if_exists is IfExists.REPLACE
+        if not self._rename_proof.is_proven(session, plan.file, replaces=replaces):
             await self._prove_rename(session, attempt, executor)
         if plan.file.is_direct:
             await self._begin_under_final_name(session, attempt, executor)
@@ -145,7 +146,8 @@ class RulesExecution(ObjectPlans):
             lease.names.put(name, name_entry(lease.ref, account=self._sftp.account, since=self._now()))
         await done_by(executor, lambda: self._ledger.note_names(lease))
         journal = self._leftovers.journal(lease, self._ledger, executor)
-        await self._rename_proof.prove(session, attempt.plan.file, names, journal)
+        replaces = attempt.plan.if_exists is IfExists.REPLACE
+        await self._rename_proof.prove(session, attempt.plan.file, names, journal, replaces=replaces)
 
     # Between the last byte and the commit.
 
