@@ -29,7 +29,7 @@ class RenameProof:
 
     def is_proven(self, session: SftpSession, file: PlannedFile, *, replaces: bool) -> bool:
         """Return whether nothing is to be proven."""
-        return _way(session, file, replaces) in self._proven or file.is_in_place
+        return _way(session, file, replaces=replaces) in self._proven or file.is_in_place
 
     async def prove(
         self,
@@ -64,10 +64,10 @@ class RenameProof:
             await _remove(session, names, journal)
             raise _refused(file, refused) from None
         await _remove(session, names, journal)
-        self._proven.add(_way(session, file, replaces))
+        self._proven.add(_way(session, file, replaces=replaces))
 
 
-def _way(session: SftpSession, file: PlannedFile, replaces: bool) -> tuple[str, str, str, bool]:
+def _way(session: SftpSession, file: PlannedFile, *, replaces: bool) -> tuple[str, str, str, bool]:
     return session.server, posixpath.dirname(file.temporary), posixpath.dirname(file.path), replaces
 
 
