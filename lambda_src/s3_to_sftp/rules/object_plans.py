@@ -96,9 +96,15 @@ class ObjectPlans:
             return error
 
     def _is_under_way(self, ref: ObjectRef) -> bool:
-        """Return whether it has begun, and is not finished."""
+        """Return whether it has begun, and is not finished.
+
+        Not only what the ledger has a checkpoint or a commit of: it may hold a number that others wait for.
+        """
         version = self._version(ref)
-        return version is not None and (version.is_under_way or version.has_action_left)
+        if version is None:
+            return False
+        has_begun = version.state.is_in_flight and version.state is not State.WAITING
+        return has_begun or version.has_action_left
 
     def _version(self, ref: ObjectRef) -> VersionItem | None:
         item = self._table.read(*holder_of(ref))
