@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from cdk_s3_to_sftp.rule_advice import Advice, joined_advice
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.measured_server import OK, MeasuredServer
-from s3_to_sftp.rules.delivery_rules import FINAL_NAME, DeliveryRules
+from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.name_checks import FINAL_NAME
 from s3_to_sftp.sftp_status import Status
 
 _TARGET_EXISTS = (Status.FAILURE, Status.FILE_ALREADY_EXISTS)

@@ -30,7 +30,7 @@ from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
 from s3_to_sftp.state.items import name_entry
-from s3_to_sftp.state.ledger import DATA, Commit, Ledger, SentContent
+from s3_to_sftp.state.ledger import DATA, Commit, Ledger
 from s3_to_sftp.state.pause import NoPause, Pause
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.stream_transform import StreamTransform
@@ -255,9 +255,7 @@ class RulesExecution(ObjectPlans):
         """See `PlanExecution`."""
         companions = attempt.plan.companions
         number = attempt.plan.number
-        sent = attempt.commit.sent if attempt.commit is not None else None
         return {
-            **(_sent_details(sent) if sent is not None else {}),
             **({"sequence": number} if number is not None else {}),
             **({"companions": [companion.path for companion in companions]} if companions else {}),
         }
@@ -268,13 +266,3 @@ def _no_key(name: str) -> Never:
         f"A rule signs with {name!r}, and SSH_SIGNING_KEYS is not set.",
         hint="Deploy again: the construct sets SSH_SIGNING_KEYS, and writes the rules.",
     )
-
-
-def _sent_details(sent: SentContent) -> dict[str, Any]:
-    """Return what a receipt says of bytes that were changed on their way."""
-    return {
-        "transforms": list(sent.transforms),
-        "source_bytes": sent.source_size,
-        **sent.about,
-        **{f"sent_{name}": digest for name, digest in sorted(sent.digests.items())},
-    }
