@@ -72,7 +72,7 @@ class LedgerWriter:
         """
         receipt = confirmed_receipt(record)
         day = datetime.fromtimestamp(request.at, UTC).date().isoformat()
-        put = {"state": "DELIVERED", "status": f"DELIVERED#{day}", "receipt": receipt}
+        put: dict[str, Any] = {"state": "DELIVERED", "status": f"DELIVERED#{day}", "receipt": receipt}
         if record.item.get("plan"):  # its number, which the partner has, does not go to the next object
             put["had_other_names"] = True
         self._end(record, request, put, removed=(*_OF_ONE_ATTEMPT, *_AT_THE_PARTNER, "reason"))
