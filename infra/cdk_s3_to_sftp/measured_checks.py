@@ -3,7 +3,6 @@
 Only what was tried can contradict: where a measurement says nothing, nothing is refused.
 """
 
-import posixpath
 from collections.abc import Callable, Iterator, Sequence
 
 from constructs import Construct
@@ -11,14 +10,16 @@ from constructs import Construct
 from cdk_s3_to_sftp.annotations import validate_with
 from cdk_s3_to_sftp.arguments import is_token
 from cdk_s3_to_sftp.function_settings import FunctionSettings, connections_per_function
+from cdk_s3_to_sftp.measured_renames import contradictions_of_names, showed
+from cdk_s3_to_sftp.rule_advice import Advice, joined_advice
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source
 from s3_to_sftp.algorithm_rule import WEAK, AlgorithmRule, Kind
-from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.measured_server import LONGEST_NAME, OK, MeasuredServer
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 
 _AUTHORITY = "@cert-authority"
+_LEFT_OUT = {"mode": None, "preserve_time": False}
 _RSA = ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")
 
 
@@ -52,53 +53,41 @@ _AGAIN = "If the server has changed since then, measure it again (s3-to-sftp doc
 
 def contradictions(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
     """Yield what rules demand and the server does not do, as sentences: rule, what it showed, what to do."""
-    yield from _of_temporary_names(rules, measured)
-    yield from _of_existing_names(rules, measured)
+    yield from contradictions_of_names(rules, measured)
     yield from _of_attributes(rules, measured)
-    longest = rules.max_name_length or LONGEST_NAME
-    if measured.longest_name < longest:
-        given = "is not given" if rules.max_name_length is None else f"is {rules.max_name_length}"
-        yield (
-            f"max_name_length {given}, but {_showed(measured)} that it takes names of "
-            f"{measured.longest_name} characters at most: set max_name_length={measured.longest_name}."
-        )
+    yield from _of_long_names(rules, measured)
 
 
-def _of_temporary_names(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
-    if rules.is_direct:
+def _of_long_names(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
+    longest, taken = rules.max_name_length, measured.longest_name
+    if taken >= (longest or LONGEST_NAME):
         return
-    if (code := measured.answer("rename")) not in (None, OK):
-        yield (
-            f"temporary is {rules.temporary!r}, but {_showed(measured)} that it refuses RENAME "
-            f"(status {code}): set temporary='{{name}}', with a marker after the data."
-        )
-    elif posixpath.dirname(rules.temporary or "") and (
-        code := measured.answer("rename_across_directories")
-    ) not in (None, OK):
-        yield (
-            f"temporary is {rules.temporary!r}, but {_showed(measured)} that it does not rename from one "
-            f"directory into another (status {code}): give temporary without a directory."
-        )
-
-
-def _of_existing_names(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
-    if rules.if_exists is not IfExists.REPLACE:
-        return
-    ways = {
-        name: measured.answer(name)
-        for name in ("posix_rename_over_existing", "rename_over_existing", "remove")
-        if measured.answer(name) is not None
-    }
-    # A file can also be moved aside, and removed when the new one stands.
-    if ways and OK not in ways.values():
-        shown = ", ".join(f"{name.replace('_', ' ')}: status {code}" for name, code in ways.items())
-        yield (
-            f"if_exists is REPLACE, but {_showed(measured)} that an existing file can be neither replaced "
-            f"nor removed ({shown}): set if_exists=IfExists.REFUSE, or SKIP, or NEW_NAME."
-        )
+    given = "is not given" if longest is None else f"is {longest}"
+    shorter = "give name a template of shorter names"
+    advice = joined_advice(
+        rules,
+        Advice(text=f"set max_name_length={taken}", changes={"max_name_length": taken}),
+        is_wrong=lambda _changed: False,
+    )
+    yield (
+        f"max_name_length {given}, but {showed(measured)} that it takes names of {taken} characters at most: "
+        f"{advice or shorter}."
+    )
 
 
 def _of_attributes(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
+    for name, what in _attributes_not_kept(rules, measured):
+        advice = joined_advice(
+            rules,
+            Advice(text="set require_attributes=False", changes={"require_attributes": False}),
+            Advice(text=f"leave {name} out", changes={name: _LEFT_OUT[name]}),
+            is_wrong=lambda changed: name in dict(_attributes_not_kept(changed, measured)),  # noqa: B023 - used now
+        )
+        yield f"{name} is required (require_attributes), but {showed(measured)} that it {what}: {advice}."
+
+
+def _attributes_not_kept(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[tuple[str, str]]:
+    """Yield the rules that the server does not keep, with what it does."""
     if not rules.require_attributes:
         return
     for rule, is_set, answer, taken in (
@@ -108,13 +97,10 @@ def _of_attributes(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[s
         code = measured.answer(answer)
         if not is_set or code is None or (code == OK and taken is not False):
             continue
-        what = (
-            f"refuses SETSTAT (status {code})" if code != OK else "says OK to SETSTAT and keeps what it had"
-        )
-        yield (
-            f"{rule} is required (require_attributes), but {_showed(measured)} that it {what}: set "
-            f"require_attributes=False, or leave {rule} out."
-        )
+        if code != OK:
+            yield rule, f"refuses SETSTAT (status {code})"
+        else:
+            yield rule, "says OK to SETSTAT and keeps what it had"
 
 
 def _of_server(server: SftpServer, measured: MeasuredServer) -> Iterator[str]:
@@ -122,7 +108,7 @@ def _of_server(server: SftpServer, measured: MeasuredServer) -> Iterator[str]:
         here = f"{server.host}:{server.port}"
         if here != measured.server:
             yield (
-                f"profile must be of {here}, but it is what {_showed(measured)}: measure this server, "
+                f"profile must be of {here}, but it is what {showed(measured)}: measure this server, "
                 "or leave profile out."
             )
     yield from _of_host_keys(server, measured)
@@ -138,7 +124,7 @@ def _of_host_keys(server: SftpServer, measured: MeasuredServer) -> Iterator[str]
     if {_key(key) for key in keys}.isdisjoint(map(_key, measured.host_keys)):
         types = ", ".join(key.partition(" ")[0] for key in measured.host_keys)
         yield (
-            f"host_keys has none of the keys that {_showed(measured)} ({types}): verify the keys with the "
+            f"host_keys has none of the keys that {showed(measured)} ({types}): verify the keys with the "
             "partner out of band, and pin one that the server has."
         )
 
@@ -156,7 +142,7 @@ def _of_algorithms(server: SftpServer, measured: MeasuredServer) -> Iterator[str
             f"allow what it has (Algorithms(allow={old}))" if old and not rule.policy else f"change {name}"
         )
         yield (
-            f"{name} offers only {', '.join(ours)} for {kind}, but {_showed(measured)} that it has only "
+            f"{name} offers only {', '.join(ours)} for {kind}, but {showed(measured)} that it has only "
             f"{', '.join(theirs)}: ask the partner to enable one of ours, or {instead}."
         )
 
@@ -179,7 +165,7 @@ def _of_streams(max_connections: int, measured: MeasuredServer) -> Iterator[str]
     if measured.keeps_second_handle is False:
         yield (
             f"max_connections is {max_connections}, which is for parallel streams into one file, but "
-            f"{_showed(measured)} that it does not keep together what two handles write: set "
+            f"{showed(measured)} that it does not keep together what two handles write: set "
             "max_connections=2."
         )
 
@@ -188,7 +174,7 @@ def _of_directory(directory: str, measured: MeasuredServer) -> Iterator[str]:
     if measured.writable.get(directory) is False:
         where = repr(directory) if directory else "left out"
         yield (
-            f"directory is {where}, but {_showed(measured)} that no file can be created there: ask the "
+            f"directory is {where}, but {showed(measured)} that no file can be created there: ask the "
             "partner for the right to write, or choose another directory."
         )
 
@@ -205,7 +191,3 @@ def _rules(server: SftpServer, sources: Sequence[Source]) -> Iterator[DeliveryRu
 
 def _key(line: str) -> str:
     return " ".join(line.split()[:2])
-
-
-def _showed(measured: MeasuredServer) -> str:
-    return f"{measured.server} showed on {measured.measured_at}"
