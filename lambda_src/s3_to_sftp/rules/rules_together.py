@@ -13,6 +13,7 @@ from s3_to_sftp.rules.key_patterns import LONGEST_KEY
 from s3_to_sftp.rules.object_tags import MOST_TAGS
 from s3_to_sftp.rules.samples import least_length
 from s3_to_sftp.rules.template import Template
+from s3_to_sftp.rules.week import check_cut_off
 
 if TYPE_CHECKING:
     from s3_to_sftp.rules.delivery_rules import DeliveryRules
@@ -35,6 +36,8 @@ def check_together(rules: "DeliveryRules") -> None:
     _check_new_names(rules)
     _check_filtered_keys(rules)
     _check_moved_keys(rules)
+    if rules.cut_off is not None and rules.windows:
+        check_cut_off(rules.windows, rules.cut_off)
 
 
 def _check_tags(rules: "DeliveryRules") -> None:
