@@ -17,6 +17,7 @@ from s3_to_sftp.algorithm_rule import WEAK, AlgorithmRule, Kind
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.measured_server import LONGEST_NAME, OK, MeasuredServer
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.name_lengths import longest_data_name, names_beside
 
 _AUTHORITY = "@cert-authority"
 _RSA = ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")
@@ -55,13 +56,30 @@ def contradictions(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[s
     yield from _of_temporary_names(rules, measured)
     yield from _of_existing_names(rules, measured)
     yield from _of_attributes(rules, measured)
-    longest = rules.max_name_length or LONGEST_NAME
-    if measured.longest_name < longest:
+    if measured.longest_name < LONGEST_NAME:
+        yield from _of_lengths(rules, measured)
+
+
+def _of_lengths(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
+    most, longest = measured.longest_name, longest_data_name(rules)
+    fitting = range(most, 0, -1)
+    best = next((n for n in fitting if all(each.length <= most for each in names_beside(rules, n))), None)
+    shows = f"but {_showed(measured)} that it takes names of {most} characters at most"
+    if longest > most and best is not None:
         given = "is not given" if rules.max_name_length is None else f"is {rules.max_name_length}"
-        yield (
-            f"max_name_length {given}, but {_showed(measured)} that it takes names of "
-            f"{measured.longest_name} characters at most: set max_name_length={measured.longest_name}."
-        )
+        yield f"max_name_length {given}, {shows}: set max_name_length={best}."
+        return
+    for name in names_beside(rules, min(longest, most)):
+        if name.length > most:
+            given = f"{name.template!r}" if name.template else "not given"
+            added = f", {name.added} of them added while a file is written" if name.added else ""
+            instead = f"set max_name_length={best}" if best else f"write a shorter name in {name.rule}"
+            yield (
+                f"{name.rule} is {given}, which makes names of up to {name.length} characters{added}, "
+                f"{shows}: "
+                f"{instead}."
+            )
+            return
 
 
 def _of_temporary_names(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:

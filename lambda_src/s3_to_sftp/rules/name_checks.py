@@ -139,7 +139,7 @@ def check_temporary(text: str, *, name: str, if_exists: IfExists) -> None:
             f"must follow from the final name, as '{{name}}.partial' does, got {text!r}: two objects would "
             "have the same temporary name",
         )
-    if not whole & {"name", "token"} and not ("ext" in whole or _has_one_extension(name)):
+    if not whole & {"name", "token"} and not ("ext" in whole or one_extension(name)):
         raise InvalidRule(
             "temporary",
             f"must have {{name}} or {{token}}, got {text!r}: files whose names differ only in their "
@@ -252,7 +252,8 @@ def repeated(names: Sequence[str]) -> str:
     return next((name for name in names if folded.count(name.casefold()) > 1), "")
 
 
-def _has_one_extension(name: str) -> bool:
-    """Return whether all names that the template gives have the same extension."""
+def one_extension(name: str) -> str:
+    """Return the extension that all names of the template have; empty: it may be any, or none."""
     last, field = Template(name).parts[-1]
-    return field is None and "." in last and "/" not in last
+    dot = last.rfind(".")
+    return last[dot:] if field is None and dot >= 0 and "/" not in last else ""
