@@ -13,7 +13,7 @@ from cdk_s3_to_sftp.arguments import is_token
 from cdk_s3_to_sftp.function_settings import FunctionSettings, connections_per_function
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source
-from s3_to_sftp.algorithm_rule import WEAK, AlgorithmRule, Kind
+from s3_to_sftp.algorithm_rule import WEAK, AlgorithmRule, Kind, Policy
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.measured_server import LONGEST_NAME, OK, MeasuredServer
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
@@ -173,6 +173,10 @@ def _of_algorithms(server: SftpServer, measured: MeasuredServer) -> Iterator[str
         instead = (
             f"allow what it has (Algorithms(allow={old}))" if old and not rule.policy else f"change {name}"
         )
+        if rule.policy is Policy.POST_QUANTUM_REQUIRED and kind is Kind.KEY_EXCHANGE:
+            instead = (
+                "leave the policy out: the function's SSH library has no other one with post-quantum security"
+            )
         yield (
             f"{name} offers only {', '.join(ours)} for {kind}, but {_showed(measured)} that it has only "
             f"{', '.join(theirs)}: ask the partner to enable one of ours, or {instead}."

@@ -248,6 +248,9 @@ def test_policy_that_the_server_cannot_keep_is_refused() -> None:
     offered = "algorithms offers only mlkem768x25519-sha256 for key exchange, but "
     assert f"{offered}{SHOWED} that it has only " in said
     assert "sntrup761x25519-sha512" in said
+    assert (
+        "or leave the policy out: the function's SSH library has no other one with post-quantum sec" in said
+    )
 
 
 def test_ciphers_that_the_server_does_not_have_are_refused() -> None:
