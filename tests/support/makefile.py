@@ -11,13 +11,13 @@ TEXT = (REPOSITORY / "Makefile").read_text()
 TARGETS = frozenset(re.findall(r"^([a-z0-9-]+):", TEXT, re.MULTILINE))
 
 
-def recipe(target: str) -> list[str]:
+def commands_of(target: str) -> list[str]:
     """Return the commands of a target."""
     (found,) = re.findall(rf"^{target}:.*\n((?:\t.*\n)+)", TEXT, re.MULTILINE)
     return [line.strip().removeprefix("@") for line in found.splitlines() if not line.startswith("\t@#")]
 
 
-def run_recipe(target: str, directory: Path) -> tuple[int, str]:
+def run_commands_of(target: str, directory: Path) -> tuple[int, str]:
     """Run the commands of a target in a directory, up to the first that fails.
 
     Returns:
@@ -25,7 +25,7 @@ def run_recipe(target: str, directory: Path) -> tuple[int, str]:
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     said = ""
-    for command in recipe(target):
+    for command in commands_of(target):
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=directory,

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from release.project import REPOSITORY
 from s3_to_sftp_cli.main import cli
-from tests.support.makefile import TARGETS, TEXT, recipe
+from tests.support.makefile import TARGETS, TEXT, commands_of
 
 HOOKS: list[dict[str, Any]] = [
     hook
@@ -44,7 +44,7 @@ class TestPreCommit:
 
     def test_hooks_run_the_tools_of_make_lint_from_the_environment(self) -> None:
         """So there is one list of pins, requirements-dev.txt."""
-        linted = [" ".join(shlex.split(line)[:2]) for line in recipe("lint")]
+        linted = [" ".join(shlex.split(line)[:2]) for line in commands_of("lint")]
         for hook in HOOKS:
             program, *arguments = shlex.split(hook["entry"])
             assert hook["language"] == "system", hook["id"]
@@ -56,11 +56,11 @@ class TestPreCommit:
 
     def test_make_lint_has_no_tool_that_the_hooks_lack(self) -> None:
         hooked = {Path(shlex.split(hook["entry"])[0]).name for hook in HOOKS}
-        assert {shlex.split(line)[0] for line in recipe("lint")} <= hooked
+        assert {shlex.split(line)[0] for line in commands_of("lint")} <= hooked
 
     def test_mypy_examines_the_same_folders(self) -> None:
         (hook,) = (each for each in HOOKS if each["id"] == "mypy-tools")
-        assert hook["entry"].removeprefix(".venv/bin/") in recipe("lint")
+        assert hook["entry"].removeprefix(".venv/bin/") in commands_of("lint")
 
 
 class TestPages:

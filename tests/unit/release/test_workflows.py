@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from release.project import REPOSITORY
-from tests.support.makefile import TARGETS, TEXT, run_recipe
+from tests.support.makefile import TARGETS, TEXT, run_commands_of
 
 FOLDER = REPOSITORY / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
@@ -40,7 +40,7 @@ def targets_of(command: str) -> set[str]:
 
 class TestLinters:
     def test_workflows_and_forms_have_no_finding(self) -> None:
-        code, said = run_recipe("workflows", REPOSITORY)
+        code, said = run_commands_of("workflows", REPOSITORY)
         assert code == 0, said
 
     @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ class TestLinters:
         changed = good.sub(bad, text) if isinstance(good, re.Pattern) else text.replace(good, bad)
         assert changed != text
         broken.write_text(changed)
-        code, said = run_recipe("workflows", tmp_path)
+        code, said = run_commands_of("workflows", tmp_path)
         assert code != 0
         assert finding in said
 
