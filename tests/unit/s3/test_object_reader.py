@@ -874,7 +874,9 @@ def read_blocks(
 
 @pytest.mark.parametrize("read_ahead_too", [False, True])
 @pytest.mark.parametrize("blocks", range(10))
-def test_partial_checksum_excludes_bytes_that_were_only_read_ahead(blocks: int, read_ahead_too: bool) -> None:
+def test_partial_checksum_excludes_bytes_that_were_only_read_ahead(
+    blocks: int, *, read_ahead_too: bool
+) -> None:
     s3 = MemoryS3({"a": DATA})
     source = ObjectReader(s3, s3.ref("a"))
     given = read_blocks(source, [(0, len(DATA))], blocks, read_ahead=read_ahead_too)
