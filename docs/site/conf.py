@@ -116,20 +116,40 @@ NAVIGATION: dict[str, dict[str, list[str]]] = {
             "docs/reference/ledger",
             "docs/reference/*",
         ],
-        "Background": ["docs/architecture", "docs/glossary", "docs/decisions/README", "bench/README", "*"],
+        "Background": [
+            "docs/architecture",
+            "docs/glossary",
+            "docs/decisions/README",
+            "bench/README",
+            "CONTRIBUTING",
+            "docs/guides/contributing",
+            "SECURITY",
+            "*",
+        ],
     },
     "docs/decisions/README": {"": ["docs/decisions/*"]},
     "examples/README": {"": ["examples/*/README"]},
 }
 """Page -> caption -> the pages below it, in order. A star stands for all that are named nowhere."""
 
+TITLES = {
+    "docs/guides/partner-rules": "The partner's rules",
+    "docs/guides/contributing": "The guide for contributors",
+    "SECURITY": "Report a vulnerability",
+}
+"""Page -> how it is called in the navigation, where its own heading does not say enough there."""
+
 
 def _add_navigation(app: Sphinx, page: str, text: list[str]) -> None:
     """Append to a page the pages below it, which only the site needs."""
     for caption, below in NAVIGATION.get(page, {}).items():
         title = f":caption: {caption}\n" if caption else ""
-        entries = "\n".join(f"/{each}" for name in below for each in _pages(name, app.project.docnames))
+        entries = "\n".join(_entry(each) for name in below for each in _pages(name, app.project.docnames))
         text[0] += f"\n\n```{{toctree}}\n:hidden:\n{title}\n{entries}\n```\n"
+
+
+def _entry(page: str) -> str:
+    return f"{TITLES[page]} </{page}>" if page in TITLES else f"/{page}"
 
 
 def _pages(name: str, known: Iterable[str]) -> list[str]:

@@ -42,8 +42,10 @@ ANSWERS = (
     "rename_missing",
     "rename_over_existing",
     "rename_across_directories",
+    "posix_rename",
     "posix_rename_missing",
     "posix_rename_over_existing",
+    "posix_rename_across_directories",
     "make_directory",
     "make_existing_directory",
     "remove_directory",
@@ -103,7 +105,7 @@ class MeasuredServer:
 
     @property
     def server(self) -> str:
-        """Host and port, with a colon between."""
+        """Host and port with a colon."""
         return f"{self.host}:{self.port}"
 
     def answer(self, name: str) -> int | None:

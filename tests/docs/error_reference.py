@@ -113,7 +113,8 @@ REMEDIES = {
         "It will be retried. Ask the partner whether the disk is full, or who changes files there."
     ),
     "ResumeNotSupported": (
-        "Ask the partner to allow it; give the function more memory, so that one invocation is enough."
+        "Either the server does not let files be resumed: ask the partner to allow it. Or the rules write "
+        "files under their final names: give them a temporary one. More memory gives the function more speed."
     ),
     "RequestRefused": (
         "A refused RENAME leaves the whole file under its temporary name, where the next attempt starts."
