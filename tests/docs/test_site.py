@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -93,6 +95,56 @@ def test_no_page_fetches_anything_from_elsewhere(site: Path) -> None:
 def test_fetch_from_elsewhere_is_noticed(tmp_path: Path, markup: str) -> None:
     (tmp_path / "page.html").write_text(markup)
     assert len(list(fetches(tmp_path))) == 1
+
+
+_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+WIDE = (
+    "index",
+    "how-it-works",
+    "glossary",
+    "guides/operate",
+    "reference/configuration",
+    "reference/api/rules",
+)
+"""Pages with pictures, tables, transcripts and signatures."""
+
+
+@pytest.mark.skipif(_CHROMIUM is None, reason="chromium is missing: apt-get install chromium")
+@pytest.mark.parametrize("width", [390, 1440])
+def test_no_page_scrolls_sideways(site: Path, tmp_path: Path, width: int) -> None:
+    # Frames of that width: a browser's own window has a least one.
+    frames = "".join(
+        f'<iframe style="width: {width}px" src="{(site / "docs" / name).as_uri()}.html"></iframe>'
+        for name in WIDE
+    )
+    script = """
+      addEventListener("load", () => {
+        const frames = [...document.querySelectorAll("iframe")];
+        const pages = frames.map(each => each.contentDocument.documentElement);
+        const text = page => page.querySelector(".content");  // on a narrow screen it scrolls by itself
+        document.title = JSON.stringify(pages.map(page => [
+          Math.max(page.scrollWidth, page.clientWidth + text(page).scrollWidth - text(page).clientWidth),
+          page.clientWidth,
+        ]));
+      });"""
+    page = tmp_path / "frames.html"
+    page.write_text(f"<!doctype html><title></title><script>{script}</script>{frames}")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--dump-dom"]
+    shown = subprocess.run(
+        [str(_CHROMIUM), *flags, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = re.search("<title>(.+?)</title>", shown.stdout)
+    assert found, shown.stdout[:500]
+    too_wide = {
+        name: (needed, had)
+        for name, (needed, had) in zip(WIDE, json.loads(html.unescape(found[1])), strict=True)
+        if needed > had or had not in range(width - 20, width + 1)
+    }
+    assert too_wide == {}
 
 
 MISTAKES = {
