@@ -27,6 +27,7 @@ class VersionedS3(MemoryS3):
     Attributes:
         is_versioned: Whether the bucket has versions.
         stored: Key -> version id -> version, the oldest first.
+        refuses: Whether functions may read only.
         on_removal: Told of the key and the bytes that a request of a function is about to delete or replace.
     """
 
@@ -35,6 +36,7 @@ class VersionedS3(MemoryS3):
         self.is_versioned = is_versioned
         self.stored: dict[str, dict[str, Version]] = {}
         self.on_removal: Callable[[str, bytes], None] = lambda _key, _data: None
+        self.refuses = False
         self._step = step
         self._puts = 0
 
@@ -76,7 +78,7 @@ class VersionedS3(MemoryS3):
             tags = {each["Key"]: each["Value"] for each in request["Tagging"]["TagSet"]}
             self._version(request)[1].tags = tags
 
-        self._step("put_object_tagging", work)
+        self._change("put_object_tagging", work)
 
     def copy_object(self, **request: Any) -> dict[str, Any]:
         def work() -> dict[str, Any]:
@@ -88,7 +90,7 @@ class VersionedS3(MemoryS3):
             about = {"CopyObjectResult": {"ETag": f'"{etag(version.data)}"'}}
             return {**about, "VersionId": number} if self.is_versioned else about
 
-        answer: dict[str, Any] = self._step("copy_object", work)
+        answer: dict[str, Any] = self._change("copy_object", work)
         return answer
 
     def delete_object(self, **request: Any) -> None:
@@ -99,7 +101,12 @@ class VersionedS3(MemoryS3):
             self.on_removal(request["Key"], version.data)
             del self.stored[request["Key"]][number]
 
-        self._step("delete_object", work)
+        self._change("delete_object", work)
+
+    def _change(self, what: str, work: Callable[[], Any]) -> Any:
+        if self.refuses:
+            raise client_error("AccessDenied", 403)
+        return self._step(what, work)
 
     def _object(self, request: dict[str, Any]) -> bytes:
         return self._version(request)[1].data
