@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import hypothesis.strategies as st
@@ -84,6 +85,7 @@ class LifecycleModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.hanging: list[Hanging] = []
+        self.violations: list[str] = []
         self.collects = ""
         self.given: dict[str, list[tuple[Put, bytes]]] = {}
         """Final name of data -> what got it."""
@@ -106,8 +108,8 @@ class LifecycleModel(RuleBasedStateMachine):
         )
         self.env = LifecycleEnvironment(rules, is_versioned=is_versioned)
         self.env.ledger.clock.now += OPENS * 3600
-        self.env.disk.on_landing = self.check_landing
-        self.env.bucket.on_removal = self.check_removal
+        self.env.disk.on_landing = self.recorded(self.check_landing)
+        self.env.bucket.on_removal = self.recorded(self.check_removal)
         self.env.put("x", 20)
         self.env.put("y", 20, tells_size=False)
         self.env.put("x", 0)
@@ -157,6 +159,7 @@ class LifecycleModel(RuleBasedStateMachine):
         new = [ref for ref in refs if not self.env.state_of(ref)]
         is_closed = self.is_closed()
         self.env.live(Life(dies_at), refs)
+        assert not self.violations
         begun = {self.env.state_of(ref) for ref in new} - {"", "SKIPPED"}
         assert not is_closed or not begun, "it begins while windows are closed"
 
@@ -215,6 +218,18 @@ class LifecycleModel(RuleBasedStateMachine):
         self.env.redrive()
 
     # What must hold when it happens.
+
+    def recorded(self, check: Callable[..., None]) -> Callable[..., None]:
+        """Keep what is wrong: a function may take what a check raises for an error of S3."""
+
+        def checked(*about: object) -> None:
+            try:
+                check(*about)
+            except AssertionError as wrong:
+                self.violations.append(str(wrong))
+                raise
+
+        return checked
 
     def check_landing(self, landed: Landed) -> None:
         """Check that this file may have this name now."""
@@ -280,6 +295,7 @@ class LifecycleModel(RuleBasedStateMachine):
             env.redrive()
             if env.messages:
                 env.invoke(list(env.messages))
+        assert not self.violations
         states = [env.state_of(put.ref) for put in env.versions]
         if "UNKNOWN" in states or env.number_waits_for_a_person:
             return
