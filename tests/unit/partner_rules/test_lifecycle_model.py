@@ -126,6 +126,7 @@ class LifecycleModel(RuleBasedStateMachine):
         dies_at=st.one_of(st.just(0), st.just(0), st.integers(1, 150)),
         fault=st.sampled_from(("", "", "full", *FAULTS)),
         end=st.sampled_from(ENDS),
+        hours=st.sampled_from((0, 0, 5, 14)),
         is_duplicate=st.sampled_from((False, False, True)),
         is_s3_refusing=st.sampled_from((False, False, True)),
     )
@@ -135,10 +136,12 @@ class LifecycleModel(RuleBasedStateMachine):
         dies_at: int,
         fault: str,
         end: str,
+        hours: int,
         *,
         is_duplicate: bool,
         is_s3_refusing: bool,
     ) -> None:
+        self.env.ledger.clock.now += hours * 3600
         there = [put.ref for put in self.env.versions] if is_duplicate else self.env.messages
         refs = [there[number] for number in picked if number < len(there)]
         if refs:
@@ -191,10 +194,6 @@ class LifecycleModel(RuleBasedStateMachine):
             windows=WINDOWS[windows],
         )
 
-    @rule(hours=st.integers(1, 20))
-    def hours_pass(self, hours: int) -> None:
-        self.env.ledger.clock.now += hours * 3600
-
     @rule(hours=st.integers(1, 8), is_pause=st.booleans())
     def operator_pauses_or_opens_windows(self, hours: int, *, is_pause: bool) -> None:
         now = self.env.ledger.clock.now
@@ -204,18 +203,13 @@ class LifecycleModel(RuleBasedStateMachine):
         else:
             self.env.hold(until=now, open_until=until)
 
-    @rule()
-    def a_process_at_the_partner_wakes_up(self) -> None:
+    @rule(end=st.sampled_from(("", *ENDS)), redrives=st.booleans())
+    def partner_wakes_up_and_collects_from_now_on(self, end: str, *, redrives: bool) -> None:
         if self.hanging and self.hanging[0].hung:
             self.hanging.pop(0).wakes_up()
-
-    @rule(end=st.sampled_from(("", *ENDS)))
-    def partner_collects_from_now_on(self, end: str) -> None:
         self.collects = end
-
-    @rule()
-    def dead_letters_are_redriven(self) -> None:
-        self.env.redrive()
+        if redrives:
+            self.env.redrive()
 
     # What must hold when it happens.
 
@@ -353,7 +347,7 @@ def test_what_is_promised_holds_whatever_happens(monkeypatch: pytest.MonkeyPatch
         LifecycleModel,
         settings=settings(
             max_examples=EXAMPLES,
-            stateful_step_count=12,
+            stateful_step_count=20,
             deadline=None,
             derandomize=EXAMPLES == 100,
             print_blob=False,
