@@ -7,6 +7,7 @@ same length, which is the hardest case for whoever compares files by their size.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import itertools
@@ -18,7 +19,7 @@ import pysequoia
 import pytest
 
 from s3_to_sftp.errors import DeliveryError, Disposition
-from s3_to_sftp.outcomes import Filtered
+from s3_to_sftp.outcomes import Filtered, NothingToSend
 from s3_to_sftp.rules import open_pgp_stream
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.gzip_transform import Gzip
@@ -152,7 +153,8 @@ class LifecycleEnvironment(KillableEnvironment):
         unwanted: dict[ObjectRef, DeliveryError] = function.not_wanted(refs)
         for ref, error in unwanted.items():
             if isinstance(error, Filtered) and ref in self._has_waited:
-                function.give_up(ref, error)
+                with contextlib.suppress(NothingToSend):
+                    function.give_up(ref, error)
         return {
             **self.pause(self.ledger.memory).held([ref for ref in refs if ref not in unwanted]),
             **unwanted,

@@ -96,15 +96,24 @@ class LifecycleModel(RuleBasedStateMachine):
         companions=st.sampled_from(list(COMPANIONS)),
         transforms=st.sampled_from(list(TRANSFORMS)),
         after=st.sampled_from(list(AFTER)),
+        windows=st.sampled_from(list(WINDOWS)),
     )
     def is_deployed_first(
-        self, companions: str, transforms: str, after: str, *, is_numbered: bool, is_versioned: bool
+        self,
+        companions: str,
+        transforms: str,
+        after: str,
+        windows: str,
+        *,
+        is_numbered: bool,
+        is_versioned: bool,
     ) -> None:
         rules = replace(
             NUMBERED if is_numbered else NAMED,
             companions=COMPANIONS[companions],
             transforms=TRANSFORMS[transforms],
             after_delivery=AFTER[after],
+            windows=WINDOWS[windows],
         )
         self.env = LifecycleEnvironment(rules, is_versioned=is_versioned)
         self.env.ledger.clock.now += OPENS * 3600
