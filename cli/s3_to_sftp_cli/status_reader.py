@@ -32,6 +32,7 @@ from s3_to_sftp_cli.status import (
     Unavailable,
     Upload,
 )
+from s3_to_sftp_cli.unfinished_actions import UnfinishedActions, read_unfinished
 
 MOST_TODAY = 20_000
 """Deliveries that are counted in the ledger; more are taken from CloudWatch."""
@@ -101,6 +102,7 @@ class StatusReader:
             ),
             today=_part("dynamodb", lambda: self._deliveries_today(now)),
             held=_part("dynamodb", lambda: self._held(in_flight)),
+            after=_part("dynamodb", lambda: self._after(now)),
         )
 
     def _held(self, in_flight: InFlight | Unavailable) -> tuple[Sequence, ...]:
@@ -108,6 +110,10 @@ class StatusReader:
         if isinstance(in_flight, Unavailable) or not in_flight.waiting_for_number:
             return ()
         return tuple(each for each in read_sequences(self._ledger) if each.holder is not None)
+
+    def _after(self, now: datetime) -> UnfinishedActions | None:
+        """Return what is left to do in S3; None: without rules there is nothing."""
+        return read_unfinished(self._ledger, now) if self._delivery.rules else None
 
     def _pause(self, now: float) -> Pause | None:
         item = self._ledger.item("delivery", "hold")
