@@ -28,6 +28,10 @@ HOST = "sftp.partner.example"
 FILES = Path(__file__).parents[1] / "support" / "measured"
 OPENSSH = MeasuredServer.from_text((FILES / "openssh.json").read_text())
 SHOWED = f"{HOST}:22 showed on 2026-11-29T12:00:00Z"
+PLAIN = ("rename", "rename_over_existing", "rename_across_directories")
+"""What the RENAME of version 3 is asked for."""
+ONLY_PLAIN = {f"posix_{name}": None for name in PLAIN}
+"""Of a server that does not offer the extension."""
 AGAIN = "If the server has changed since then, measure it again"
 
 
@@ -69,17 +73,72 @@ def test_default_rules_contradict_none_of_the_six_servers(file: Path) -> None:
     [
         pytest.param(
             DeliveryRules(temporary="/staging/{token}_{name}"),
-            {"answers": {"rename_across_directories": 4}},
+            {"answers": {"posix_rename_across_directories": 4}},
             f"temporary is '/staging/{{token}}_{{name}}', but {SHOWED} that it does not rename from one "
-            "directory into another (status 4): give temporary without a directory.",
+            "directory into another (status 4): ask the partner to allow it, or set "
+            "temporary='{token}_{name}', or leave temporary out.",
             id="across directories",
         ),
         pytest.param(
             DeliveryRules(temporary="{name}.partial"),
-            {"answers": {"rename": 3}},
-            f"temporary is '{{name}}.partial', but {SHOWED} that it refuses RENAME (status 3): set "
-            "temporary='{name}'",
+            {"answers": {**ONLY_PLAIN, "rename": 3}},
+            f"temporary is '{{name}}.partial', but {SHOWED} that it refuses RENAME (status 3): ask "
+            "the partner to allow it, or set temporary='{name}', with a marker after the data.",
             id="no rename",
+        ),
+        pytest.param(
+            DeliveryRules(if_exists=IfExists.REFUSE),
+            {"answers": {"rename": 8}},
+            f"temporary is None, but {SHOWED} that it refuses RENAME (status 8): ask the partner",
+            id="no rename that does not replace",
+        ),
+        pytest.param(
+            DeliveryRules(),
+            {"answers": {"posix_rename": 3, "posix_rename_over_existing": 3}},
+            f"temporary is None, but {SHOWED} that it refuses posix-rename@openssh.com (status 3): ask the "
+            "partner to allow it, or set temporary='{name}', with a marker after the data, or set "
+            "if_exists=IfExists.REFUSE.",
+            id="no rename of the extension",
+        ),
+        pytest.param(
+            DeliveryRules(name="{sequence}.csv", sequence=Sequence()),
+            {"answers": {**ONLY_PLAIN, "rename": 3}},
+            f"temporary is None, but {SHOWED} that it refuses RENAME (status 3): ask the partner to allow "
+            "it.",
+            id="no rename, and a number in the name",
+        ),
+        pytest.param(
+            DeliveryRules(name="{sequence}.csv", sequence=Sequence()),
+            {"answers": {**ONLY_PLAIN, "rename_over_existing": 4, "remove": 3}},
+            "(rename over existing: status 4, remove: status 3): ask the partner to allow it, or set "
+            "if_exists=IfExists.REFUSE.",
+            id="existing names, and a number in the name",
+        ),
+        pytest.param(
+            DeliveryRules(),
+            {"answers": {**ONLY_PLAIN, "rename_over_existing": 3}},
+            f"if_exists is REPLACE, but {SHOWED} that an existing file can be neither replaced, nor moved "
+            "aside and removed (rename over existing: status 3): ",
+            id="replacing is forbidden, which is no sign of a file that exists",
+        ),
+        pytest.param(
+            DeliveryRules(name="{stem:.10}_2026.csv"),
+            {"longest_name": 5},
+            f"max_name_length is not given, but {SHOWED} that it takes names of 5 characters at most: give "
+            "name a template of shorter names.",
+            id="names that are too long in any case",
+        ),
+        pytest.param(
+            DeliveryRules(mode=0o640, require_attributes=True),
+            {"answers": {"set_mode": 8}},
+            "(status 8): set require_attributes=False.",
+            id="mode refused, and nothing else is required",
+        ),
+        pytest.param(
+            DeliveryRules(mode=0o640, preserve_time=True, require_attributes=True),
+            {"answers": {"set_mode": 8}},
+            "(status 8): set require_attributes=False, or leave mode out.",
+            id="mode refused, and the time is required",
         ),
         pytest.param(
             DeliveryRules(mode=0o640, require_attributes=True),
@@ -184,9 +243,10 @@ def test_default_rules_contradict_none_of_the_six_servers(file: Path) -> None:
         ),
         pytest.param(
             DeliveryRules(if_exists=IfExists.REPLACE),
-            {"answers": {"posix_rename_over_existing": None, "rename_over_existing": 4, "remove": 3}},
-            f"if_exists is REPLACE, but {SHOWED} that an existing file can be neither replaced nor removed "
-            "(rename over existing: status 4, remove: status 3): set if_exists=IfExists.REFUSE",
+            {"answers": {**ONLY_PLAIN, "rename_over_existing": 4, "remove": 3}},
+            f"if_exists is REPLACE, but {SHOWED} that an existing file can be neither replaced, nor moved "
+            "aside and removed (rename over existing: status 4, remove: status 3): ask the partner to allow "
+            "it, or set if_exists=IfExists.REFUSE, or set if_exists=IfExists.SKIP.",
             id="existing names",
         ),
     ],
@@ -221,6 +281,14 @@ def test_rule_that_the_server_does_not_keep_is_refused(
         (DeliveryRules(if_exists=IfExists.REFUSE), {"answers": {"rename_over_existing": 4, "remove": 3}}),
         (DeliveryRules(), {"answers": {"posix_rename_over_existing": 4, "rename_over_existing": 4}}),
         (DeliveryRules(), {"answers": dict.fromkeys(OPENSSH.answers)}),
+        (DeliveryRules(), {"answers": dict.fromkeys(PLAIN, 8)}),
+        (DeliveryRules(temporary="/staging/{token}"), {"answers": dict.fromkeys(PLAIN, 8)}),
+        (DeliveryRules(), {"answers": {"posix_rename": None}}),
+        (
+            DeliveryRules(temporary="/staging/{token}", if_exists=IfExists.REFUSE),
+            {"answers": {"posix_rename_across_directories": 4}},
+        ),
+        (DeliveryRules(temporary="{name}"), {"answers": {**ONLY_PLAIN, "rename_over_existing": 3}}),
     ],
 )
 def test_what_the_server_keeps_or_did_not_show_is_no_contradiction(
@@ -284,7 +352,7 @@ def test_measurement_of_another_server_is_refused() -> None:
 
 def test_all_contradictions_are_told_at_once() -> None:
     rules = DeliveryRules(temporary="/staging/{token}", mode=0o640, require_attributes=True)
-    showing = measured(takes_mode=False, answers={"rename_across_directories": 4})
+    showing = measured(takes_mode=False, answers={"posix_rename_across_directories": 4})
     said = errors(showing, rules)
     assert "temporary is " in said
     assert "mode is required" in said
