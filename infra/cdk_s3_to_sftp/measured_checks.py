@@ -4,6 +4,7 @@ Only what was tried can contradict: where a measurement says nothing, nothing is
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from constructs import Construct
 
@@ -84,7 +85,7 @@ def _of_lengths(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]
 
 
 def _longest_that_fits(rules: DeliveryRules, most: int) -> int | None:
-    """Return the highest max_name_length by which no name has more than `most` characters; None: there is none."""
+    """Return the highest max_name_length by which all names have at most `most` characters; None: none."""
     for length in range(most, 0, -1):
         if all(each.length <= most for each in names_beside(rules, length)) and _is_allowed(rules, length):
             return length
