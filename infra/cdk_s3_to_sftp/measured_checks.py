@@ -85,7 +85,7 @@ def _of_lengths(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]
 
 
 def _longest_that_fits(rules: DeliveryRules, most: int) -> int | None:
-    """Return the highest max_name_length by which all names have at most `most` characters; None: none."""
+    """Return the highest max_name_length that keeps every name within `most` characters, if one does."""
     for length in range(most, 0, -1):
         if all(each.length <= most for each in names_beside(rules, length)) and _is_allowed(rules, length):
             return length
