@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from s3_to_sftp.rules.delivery_rules import DeliveryRules
 
 LONGEST_HIDDEN = 42
-"""Of the names that are given without `temporary`: 31, and what tells tests and old files apart. A test compares
-it with `sftp/temporary_names.py`, which the construct does not import."""
+"""Of the names that are given without `temporary`: 31, and what tells tests and old files apart.
+
+A test compares it with `sftp/temporary_names.py`, which the construct does not import."""
 _TOKEN_CHARACTERS = 16
 """Of what is random in a temporary name (`Delivery`)."""
 
