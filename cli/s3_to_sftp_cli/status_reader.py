@@ -61,6 +61,9 @@ _Observation = tuple[int, float]
 
 _P = TypeVar("_P")
 
+_COUNT_EVERY_SECONDS = 60
+"""DynamoDB may read 2,000 items for what is left to do in S3."""
+
 
 class StatusReader:
     """Reads the status again and again: what is known already is not read again.
@@ -76,6 +79,7 @@ class StatusReader:
         self._delivery = delivery
         self._ledger = ledger
         self._today = _TodaysDeliveries(ledger)
+        self._unfinished: tuple[datetime, UnfinishedActions] | None = None
         self._progress: dict[tuple[str, str, str], tuple[_Observation, ...]] = {}
 
     def read(self, now: datetime) -> Status:
@@ -113,7 +117,11 @@ class StatusReader:
 
     def _after(self, now: datetime) -> UnfinishedActions | None:
         """Return what is left to do in S3; None: without rules there is nothing."""
-        return read_unfinished(self._ledger, now) if self._delivery.rules else None
+        if not self._delivery.rules:
+            return None
+        if self._unfinished is None or (now - self._unfinished[0]).total_seconds() >= _COUNT_EVERY_SECONDS:
+            self._unfinished = now, read_unfinished(self._ledger, now)
+        return self._unfinished[1]
 
     def _pause(self, now: float) -> Pause | None:
         item = self._ledger.item("delivery", "hold")

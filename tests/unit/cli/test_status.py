@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,8 @@ from s3_to_sftp_cli import status_reader, unfinished_actions
 from s3_to_sftp_cli.commands import status as status_command
 from s3_to_sftp_cli.ledger import LedgerReader
 from s3_to_sftp_cli.status import InFlight, Today
-from s3_to_sftp_cli.status_reader import offered_host_key, percentile, todays_metrics
+from s3_to_sftp_cli.status_reader import StatusReader, offered_host_key, percentile, todays_metrics
+from s3_to_sftp_cli.unfinished_actions import UnfinishedActions
 from tests.support.cli import FUNCTION, CliEnvironment, check_schema
 from tests.support.ledger_environment import ref
 
@@ -686,6 +687,20 @@ def test_actions_that_are_finished_or_not_wanted_are_not_shown(cli: CliEnvironme
     cli.write(ref("0A", key="a"), after={"action": "tag", "state": "gone"})
     assert status_json(cli)["after_delivery"] == {"unfinished": 0, "failed": 0, "complete": True}
     assert "\nafter " not in cli.run("status").stdout
+
+
+def test_reader_that_looks_again_counts_unfinished_actions_once_a_minute(cli: CliEnvironment) -> None:
+    cli.deploy(rules="digest")
+    cli.write(cli.delivered("a"), after={"action": "tag", "state": "pending"})
+    reader = StatusReader(cli.aws, cli.delivery, LedgerReader(cli.aws.client("dynamodb"), cli.ledger.table))
+    now = datetime.now(UTC)
+    counts = []
+    for seconds in (0, 59, 60):
+        after = reader.read(now + timedelta(seconds=seconds)).after
+        assert isinstance(after, UnfinishedActions)
+        counts.append(after.count)
+        cli.write(ref("0A", key="a"), after={"action": "tag", "state": "done"})
+    assert counts == [1, 1, 0]
 
 
 def test_only_the_latest_deliveries_are_looked_at(
