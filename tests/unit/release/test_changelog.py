@@ -72,6 +72,12 @@ class TestChangelog:
         found = changelog.section_of("1.0.0", TEXT)
         assert (found.released, found.text) == (date(2027, 1, 1), "### Added\n- All.")
 
+    def test_links_of_the_notes_lead_to_the_tag(self) -> None:
+        text = "## [1.0.0] - 2027-01-01\n\nRead [this](docs/a.md#b) and [that](https://somewhere.org)."
+        assert changelog.notes(changelog.section_of("1.0.0", text), ADDRESS) == (
+            f"Read [this]({ADDRESS}/blob/v1.0.0/docs/a.md#b) and [that](https://somewhere.org).\n"
+        )
+
     def test_heading_of_another_form_is_refused(self) -> None:
         with pytest.raises(NotReady, match=r"`## Version one` in CHANGELOG\.md names no version"):
             changelog.sections("## Version one\ntext")
