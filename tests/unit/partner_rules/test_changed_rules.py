@@ -209,9 +209,7 @@ ANNOUNCED = DeliveryRules(
 OTHER_ANNOUNCEMENTS = {
     "none": (dataclasses.replace(ANNOUNCED, companions=(), transforms=[Gzip()]), {"x.csv"}),
     "another name": (
-        dataclasses.replace(
-            ANNOUNCED, companions=[Companion.document("{stem}.ctl", "{bytes}", before=True)]
-        ),
+        dataclasses.replace(ANNOUNCED, companions=[Companion.document("{stem}.ctl", "{bytes}", before=True)]),
         {"x.csv", "x.ctl"},
     ),
     "another name of the data": (dataclasses.replace(ANNOUNCED, name="{name}_2.csv"), {"x_2.csv", "x_2.xml"}),
