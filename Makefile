@@ -127,6 +127,7 @@ docs: setup  ## build/site: the documentation site; first the pages and pictures
 	@$(BIN)/python -m docs.draw_sequence
 	@$(BIN)/python -m tests.docs.troubleshooting
 	@$(BIN)/python -m tests.docs.error_reference
+	@rm -rf build/site
 	@$(BIN)/sphinx-build -q --fresh-env --fail-on-warning --keep-going --conf-dir docs/site \
 	  --doctree-dir build/doctrees . build/site
 	@echo "build/site/index.html"
