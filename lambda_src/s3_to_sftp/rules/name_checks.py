@@ -22,8 +22,11 @@ MOST_NAME_BYTES = 255
 """NAME_MAX of every common file system."""
 TOKEN, TOKEN_BYTES = "{token}", 32
 """In temporary names; each attempt has another one of at most so many bytes."""
-ADDED_BYTES = 16
-"""Of what is added to a temporary name for probes, second tries, and files that must not be published."""
+ADDED_BYTES = 28
+"""Of what is added to a temporary name for probes, second tries, and files that must not be published.
+
+At most 17 for a name beside one whose RENAME may still happen, then 10 for a file that is moved aside.
+"""
 _DISTINGUISHING = frozenset(
     {"key", "relative_key", "name", "stem", "part", "metadata", "tag", "version", "sequence"}
 )
