@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Never
 
 from s3_to_sftp.delivery.attempt import Attempt
+from s3_to_sftp.delivery.half_written import begun_under_final_name
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.errors import (
@@ -27,6 +28,7 @@ from s3_to_sftp.rules.sequence_numbers import SequenceNumbers
 from s3_to_sftp.rules.transformed_object import SigningKeySource
 from s3_to_sftp.rules.transforms import transform_of
 from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.publish import look
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
 from s3_to_sftp.state.items import name_entry
@@ -126,13 +128,11 @@ class RulesExecution(ObjectPlans):
             lease = await done_by(executor, lambda: self._ledger.start_over(lease, temporary=path))
         if DATA not in lease.steps:
             await self._count_drop(attempt, executor)
-            begun = Commit(
-                temporary=path,
-                remote_path=path,
-                size=0,
-                modified=None,
+            begun = begun_under_final_name(
+                path,
+                await look(session, path),
                 server=self._sftp.identity,
-                rename_unanswered=False,
+                transforms=attempt.plan.transforms,
             )
             lease = replace(lease, steps={**lease.steps, DATA: begun})
             await done_by(executor, lambda: self._ledger.note_step(lease, DATA, begun))
