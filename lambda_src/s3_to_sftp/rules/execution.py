@@ -104,13 +104,18 @@ class RulesExecution(ObjectPlans):
     async def before_upload(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """See `PlanExecution`: claim the name, prove the RENAME, and settle a name that is written to."""
         plan = attempt.plan
-        if plan.claims_name and plan.sequence is None and plan.if_exists is not IfExists.NEW_NAME:
-            await done_by(executor, lambda: self._completion.claim(attempt))
+        await self._claim_name(attempt, executor)
         replaces = plan.if_exists is IfExists.REPLACE
         if not self._rename_proof.is_proven(session, plan.file, replaces=replaces):
             await self._prove_rename(session, attempt, executor)
         if plan.file.is_direct:
             await self._begin_under_final_name(session, attempt, executor)
+
+    async def _claim_name(self, attempt: Attempt, executor: Executor) -> None:
+        """Claim names that are known before the bytes are at the partner, where other keys could get them."""
+        plan = attempt.plan
+        if plan.claims_name and plan.sequence is None and plan.if_exists is not IfExists.NEW_NAME:
+            await done_by(executor, lambda: self._completion.claim(attempt))
 
     async def _begin_under_final_name(
         self, session: SftpSession, attempt: Attempt, executor: Executor
@@ -178,6 +183,8 @@ class RulesExecution(ObjectPlans):
             else:
                 digests = await self._completion.digests(session, attempt, facts, data)
             facts = replace(facts, digests=digests)
+            if attempt.lease.commit is not None and not commit.is_renamed:
+                await self._claim_name(attempt, executor)  # since then another key may have taken it
             if commit.is_renamed:
                 self._completion.set_plan(attempt, facts)
             else:
