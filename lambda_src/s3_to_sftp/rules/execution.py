@@ -19,7 +19,8 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.outcomes import Skipped
 from s3_to_sftp.rules.attributes import Attributes
 from s3_to_sftp.rules.companion_files import CompanionFiles
-from s3_to_sftp.rules.object_plans import ObjectPlans
+from s3_to_sftp.rules.object_plans import ObjectPlans, is_to_be_sent_again
+from s3_to_sftp.rules.own_files import own_files
 from s3_to_sftp.rules.plan_completion import PlanCompletion, done_by, facts_of
 from s3_to_sftp.rules.recorded_plan import plan_as_text
 from s3_to_sftp.rules.rename_proof import RenameProof
@@ -105,6 +106,7 @@ class RulesExecution(ObjectPlans):
         """See `PlanExecution`: claim the name, prove the RENAME, and settle a name that is written to."""
         plan = attempt.plan
         await self._claim_name(attempt, executor)
+        await self._note_own_files(attempt, executor)
         replaces = plan.if_exists is IfExists.REPLACE
         if not self._rename_proof.is_proven(session, plan.file, replaces=replaces):
             await self._prove_rename(session, attempt, executor)
@@ -116,6 +118,13 @@ class RulesExecution(ObjectPlans):
         plan = attempt.plan
         if plan.claims_name and plan.sequence is None and plan.if_exists is not IfExists.NEW_NAME:
             await done_by(executor, lambda: self._completion.claim(attempt))
+
+    async def _note_own_files(self, attempt: Attempt, executor: Executor) -> None:
+        """Note which files are ours where an operator wants a version again, and the rules replace none."""
+        is_strict = attempt.plan.if_exists in (IfExists.REFUSE, IfExists.SKIP)
+        if attempt.own_files is None and is_strict and is_to_be_sent_again(attempt.lease.ref):
+            version = await done_by(executor, lambda: self._version(attempt.lease.ref))
+            attempt.own_files = own_files(version)
 
     async def _begin_under_final_name(
         self, session: SftpSession, attempt: Attempt, executor: Executor
@@ -173,6 +182,7 @@ class RulesExecution(ObjectPlans):
         """See `PlanExecution`: number, name, checksums, attributes; names of the files beside it."""
         if not attempt.lease.plan:
             return commit
+        await self._note_own_files(attempt, executor)
         attempt.commit = commit  # it is complete: whatever happens now, it is not sent again
         earlier = attempt.lease.names.get(commit.temporary)
         attempt.earlier_rename = earlier is not None and earlier.rename_pending
@@ -250,6 +260,7 @@ class RulesExecution(ObjectPlans):
 
     async def after_rename(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """See `PlanExecution`."""
+        await self._note_own_files(attempt, executor)
         timing, drops = attempt.plan.timing, self._drops
         if drops is not None and timing is not None and timing.drops is not None:
             await done_by(executor, lambda: drops.confirm(attempt.lease))
