@@ -4,6 +4,7 @@ Only what was tried can contradict: where a measurement says nothing, nothing is
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from constructs import Construct
 
@@ -14,9 +15,11 @@ from cdk_s3_to_sftp.measured_renames import contradictions_of_names, showed
 from cdk_s3_to_sftp.rule_advice import Advice, joined_advice
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source
-from s3_to_sftp.algorithm_rule import WEAK, AlgorithmRule, Kind
+from s3_to_sftp.algorithm_rule import WEAK, AlgorithmRule, Kind, Policy
 from s3_to_sftp.measured_server import LONGEST_NAME, OK, MeasuredServer
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.invalid import InvalidRule
+from s3_to_sftp.rules.name_lengths import longest_data_name, names_beside
 
 _AUTHORITY = "@cert-authority"
 _LEFT_OUT = {"mode": None, "preserve_time": False}
@@ -55,24 +58,46 @@ def contradictions(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[s
     """Yield what rules demand and the server does not do, as sentences: rule, what it showed, what to do."""
     yield from contradictions_of_names(rules, measured)
     yield from _of_attributes(rules, measured)
-    yield from _of_long_names(rules, measured)
+    if measured.longest_name < LONGEST_NAME:
+        yield from _of_lengths(rules, measured)
 
 
-def _of_long_names(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
-    longest, taken = rules.max_name_length, measured.longest_name
-    if taken >= (longest or LONGEST_NAME):
-        return
-    given = "is not given" if longest is None else f"is {longest}"
-    shorter = "give name a template of shorter names"
-    advice = joined_advice(
-        rules,
-        Advice(text=f"set max_name_length={taken}", changes={"max_name_length": taken}),
-        is_wrong=lambda _changed: False,
-    )
-    yield (
-        f"max_name_length {given}, but {showed(measured)} that it takes names of {taken} characters at most: "
-        f"{advice or shorter}."
-    )
+def _of_lengths(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
+    most, longest = measured.longest_name, longest_data_name(rules)
+    shows = f"but {showed(measured)} that it takes names of {most} characters at most"
+    shorter = _longest_that_fits(rules, most)
+    if longest > most:
+        given = "is not given" if rules.max_name_length is None else f"is {rules.max_name_length}"
+        if shorter or not _is_allowed(rules, most):
+            instead = f"set max_name_length={shorter}" if shorter else "give name a template of shorter names"
+            yield f"max_name_length {given}, {shows}: {instead}."
+            return
+    for name in names_beside(rules, min(longest, most)):
+        if name.length > most:
+            given = f"{name.template!r}" if name.template else "not given"
+            added = f", {name.added} of them added while a file is written" if name.added else ""
+            instead = f"set max_name_length={shorter}" if shorter else f"write a shorter name in {name.rule}"
+            yield (
+                f"{name.rule} is {given}, which makes names of up to {name.length} characters{added}, "
+                f"{shows}: {instead}."
+            )
+            return
+
+
+def _longest_that_fits(rules: DeliveryRules, most: int) -> int | None:
+    """Return the highest max_name_length that keeps every name within `most` characters, if one does."""
+    for length in range(most, 0, -1):
+        if all(each.length <= most for each in names_beside(rules, length)) and _is_allowed(rules, length):
+            return length
+    return None
+
+
+def _is_allowed(rules: DeliveryRules, max_name_length: int) -> bool:
+    try:
+        replace(rules, max_name_length=max_name_length)
+    except InvalidRule:
+        return False
+    return True
 
 
 def _of_attributes(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
@@ -141,6 +166,10 @@ def _of_algorithms(server: SftpServer, measured: MeasuredServer) -> Iterator[str
         instead = (
             f"allow what it has (Algorithms(allow={old}))" if old and not rule.policy else f"change {name}"
         )
+        if rule.policy is Policy.POST_QUANTUM_REQUIRED and kind is Kind.KEY_EXCHANGE:
+            instead = (
+                "leave the policy out: the function's SSH library has no other one with post-quantum security"
+            )
         yield (
             f"{name} offers only {', '.join(ours)} for {kind}, but {showed(measured)} that it has only "
             f"{', '.join(theirs)}: ask the partner to enable one of ours, or {instead}."

@@ -10,6 +10,7 @@ from aws_cdk import aws_s3 as s3
 
 from cdk_s3_to_sftp import (
     Algorithms,
+    Companion,
     DeliveryRules,
     IfExists,
     InvalidArgument,
@@ -172,6 +173,75 @@ def test_default_rules_contradict_none_of_the_six_servers(file: Path) -> None:
             id="names",
         ),
         pytest.param(
+            DeliveryRules(name="{name}", max_name_length=64, temporary="{name}.partial"),
+            {"longest_name": 64},
+            f"temporary is '{{name}}.partial', which makes names of up to 88 characters, 16 of them added "
+            f"while a "
+            f"file is written, but {SHOWED} that it takes names of 64 characters at most: set "
+            "max_name_length=40.",
+            id="temporary names",
+        ),
+        pytest.param(
+            DeliveryRules(name="{name}", temporary="{name}.partial"),
+            {"longest_name": 64},
+            f"max_name_length is not given, but {SHOWED} that it takes names of 64 characters at most: set "
+            "max_name_length=40.",
+            id="names, with temporary ones",
+        ),
+        pytest.param(
+            DeliveryRules(name="{name}", max_name_length=64, companions=[Companion.checksum("sha256")]),
+            {"longest_name": 64},
+            "companions is '{name}.sha256', which makes names of up to 71 characters, but ",
+            id="companions",
+        ),
+        pytest.param(
+            DeliveryRules(
+                name="{stem}.csv",
+                max_name_length=40,
+                temporary="{name}.prg",
+                companions=[Companion.marker("{stem}.completely-done")],
+            ),
+            {"longest_name": 64},
+            "temporary is '{name}.prg', which makes names of up to 72 characters, 16 of them added",
+            id="temporary names of companions",
+        ),
+        pytest.param(
+            DeliveryRules(
+                name="{stem}.csv", max_name_length=40, companions=[Companion.marker("{stem}{stem}")]
+            ),
+            {"longest_name": 64},
+            "companions is '{stem}{stem}', which makes names of up to 72 characters, but ",
+            id="stem twice",
+        ),
+        pytest.param(
+            DeliveryRules(
+                name="{name}",
+                max_name_length=50,
+                companions=[Companion.marker("{name}_{sequence}")],
+                sequence=Sequence(),
+            ),
+            {"longest_name": 64},
+            f"companions is '{{name}}_{{sequence}}', which makes names of up to 67 characters, but "
+            f"{SHOWED} that "
+            "it takes names of 64 characters at most: set max_name_length=47.",
+            id="numbers",
+        ),
+        pytest.param(
+            DeliveryRules(name="B" * 30 + "{sequence:06d}.txt", sequence=Sequence()),
+            {"longest_name": 44},
+            f"max_name_length is not given, but {SHOWED} that it takes names of 44 characters at most: set "
+            "max_name_length=44.",
+            id="numbers, no rule",
+        ),
+        pytest.param(
+            DeliveryRules(name="{name}", max_name_length=32),
+            {"longest_name": 32},
+            f"temporary is not given, which makes names of up to 42 characters, but {SHOWED} that it takes "
+            f"names "
+            "of 32 characters at most: write a shorter name in temporary.",
+            id="hidden names",
+        ),
+        pytest.param(
             DeliveryRules(if_exists=IfExists.REPLACE),
             {"answers": {**ONLY_PLAIN, "rename_over_existing": 4, "remove": 3}},
             f"if_exists is REPLACE, but {SHOWED} that an existing file can be neither replaced, nor moved "
@@ -197,6 +267,17 @@ def test_rule_that_the_server_does_not_keep_is_refused(
         (DeliveryRules(mode=0o640), {"answers": {"set_mode": 8}, "takes_mode": False}),
         (DeliveryRules(mode=0o640, require_attributes=True), {"takes_mode": None}),
         (DeliveryRules(name="{name}", max_name_length=64), {"longest_name": 64}),
+        (DeliveryRules(name="{name}", max_name_length=40, temporary="{name}.partial"), {"longest_name": 64}),
+        (DeliveryRules(name="{name}", max_name_length=64, temporary="{name}"), {"longest_name": 64}),
+        (
+            DeliveryRules(name="{name}", max_name_length=57, companions=[Companion.checksum("sha256")]),
+            {"longest_name": 64},
+        ),
+        (DeliveryRules(name="{event_time:%Y%m%d}_{stem:.20}.csv"), {"longest_name": 64}),
+        (
+            DeliveryRules(name="{delivery_time:%Y%m%d}_{sequence:03d}.csv", sequence=Sequence()),
+            {"longest_name": 64},
+        ),
         (DeliveryRules(if_exists=IfExists.REFUSE), {"answers": {"rename_over_existing": 4, "remove": 3}}),
         (DeliveryRules(), {"answers": {"posix_rename_over_existing": 4, "rename_over_existing": 4}}),
         (DeliveryRules(), {"answers": dict.fromkeys(OPENSSH.answers)}),
@@ -235,6 +316,9 @@ def test_policy_that_the_server_cannot_keep_is_refused() -> None:
     offered = "algorithms offers only mlkem768x25519-sha256 for key exchange, but "
     assert f"{offered}{SHOWED} that it has only " in said
     assert "sntrup761x25519-sha512" in said
+    assert (
+        "or leave the policy out: the function's SSH library has no other one with post-quantum sec" in said
+    )
 
 
 def test_ciphers_that_the_server_does_not_have_are_refused() -> None:

@@ -255,6 +255,7 @@ class RulesExecution(ObjectPlans):
         if attempt.plan.companions_before and commit is not None:  # a delayed RENAME must not replace one
             journal = self._leftovers.journal(attempt.lease, self._ledger, executor)
             await self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
+        await self._companions.withdraw_former(session, attempt, executor)
         for companion in attempt.plan.companions_before:
             await self._companions.put(session, attempt, companion, executor)
 

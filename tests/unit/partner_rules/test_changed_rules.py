@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import hashlib
 from typing import Any
 
 import pytest
 
-from s3_to_sftp.delivery.half_written import hidden_name
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.errors import ConnectionLost, NameTaken, RenameUnanswered, RequestRefused, RuleRefused
-from s3_to_sftp.outcomes import AlreadyGone
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.rules.after_delivery import AfterDelivery
 from s3_to_sftp.rules.companion import Companion
@@ -25,9 +23,8 @@ from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.state.receipt import Evidence
 from tests.support import rules_environment
 from tests.support.delivery_environment import is_rename, silent_after
-from tests.support.killable_function import KillableEnvironment
 from tests.support.rules_environment import RulesEnvironment
-from tests.support.scripted_server import Asked, File, status
+from tests.support.scripted_server import Asked, File, Script, status
 from tests.unit.rules.objects import planned
 
 DATA = {"x": b"one", "y": b"two"}
@@ -41,16 +38,21 @@ NUMBERED = DeliveryRules(
 def half_delivered(ledger_table: Any, rules: DeliveryRules, refused: str) -> RulesEnvironment:
     """The object x, when the partner has refused this name once."""
     env = RulesEnvironment(ledger_table, rules, DATA)
-
-    def script(asked: Asked) -> bytes | None:
-        is_it = (is_rename(asked) or asked.kind == Request.RENAME) and asked.texts[-1] == f"inbox/{refused}"
-        return status(asked, Status.PERMISSION_DENIED) if is_it else None
-
-    env.env.scripts[0] = script
+    env.env.scripts[0] = refusing_final_name(refused)
     with pytest.raises(RequestRefused):
         env.deliver(env.ref("x"), name="one")
     env.env.scripts.clear()
     return env
+
+
+def refusing_final_name(name: str) -> Script:
+    """A partner that refuses this name."""
+
+    def script(asked: Asked) -> bytes | None:
+        is_it = (is_rename(asked) or asked.kind == Request.RENAME) and asked.texts[-1] == f"inbox/{name}"
+        return status(asked, Status.PERMISSION_DENIED) if is_it else None
+
+    return script
 
 
 def names(env: RulesEnvironment) -> dict[str, bytes]:
@@ -201,6 +203,52 @@ def test_file_under_a_temporary_name_does_not_stay_when_files_are_written_direct
     assert set(names(env)) == {"x.gz"}
 
 
+ANNOUNCED = DeliveryRules(
+    name="{name}.csv", companions=[Companion.document("{stem}.xml", "{sha256}", before=True)]
+)
+OTHER_ANNOUNCEMENTS = {
+    "none": (dataclasses.replace(ANNOUNCED, companions=(), transforms=[Gzip()]), {"x.csv"}),
+    "another name": (
+        dataclasses.replace(ANNOUNCED, companions=[Companion.document("{stem}.ctl", "{bytes}", before=True)]),
+        {"x.csv", "x.ctl"},
+    ),
+    "another name of the data": (dataclasses.replace(ANNOUNCED, name="{name}_2.csv"), {"x_2.csv", "x_2.xml"}),
+}
+
+
+@pytest.mark.parametrize("if_exists", [IfExists.REPLACE, IfExists.REFUSE])
+@pytest.mark.parametrize(("changed", "left"), OTHER_ANNOUNCEMENTS.values(), ids=OTHER_ANNOUNCEMENTS)
+def test_file_that_announces_the_data_goes_when_other_rules_put_other_data(
+    ledger_table: Any, changed: DeliveryRules, left: set[str], if_exists: IfExists
+) -> None:
+    env = half_delivered(ledger_table, dataclasses.replace(ANNOUNCED, if_exists=if_exists), "x.csv")
+    assert set(names(env)) >= {"x.xml"}
+    env.rules = dataclasses.replace(changed, if_exists=if_exists)
+    env.deliver(env.ref("x"), name="two")
+    assert set(names(env)) == left
+
+
+def test_file_of_the_partners_in_its_place_stays(ledger_table: Any) -> None:
+    env = half_delivered(ledger_table, ANNOUNCED, "x.csv")
+    env.env.files["inbox/x.xml"] = File(b"of the partner", modified=1)
+    env.rules = OTHER_ANNOUNCEMENTS["none"][0]
+    env.deliver(env.ref("x"), name="two")
+    assert names(env)["x.xml"] == b"of the partner"
+
+
+def test_announcement_is_put_again_when_the_former_rules_come_back(ledger_table: Any) -> None:
+    env = half_delivered(ledger_table, ANNOUNCED, "x.csv")
+    env.rules = OTHER_ANNOUNCEMENTS["none"][0]
+    env.env.scripts[0] = refusing_final_name("x.csv")
+    with pytest.raises(RequestRefused):
+        env.deliver(env.ref("x"), name="two")
+    env.env.scripts.clear()
+    assert "x.xml" not in names(env)
+    env.rules = ANNOUNCED
+    env.deliver(env.ref("x"), name="three")
+    assert names(env) == {"x.csv": b"one", "x.xml": hashlib.sha256(b"one").hexdigest().encode()}
+
+
 def test_own_file_is_recognised_by_the_time_of_its_object_after_a_refused_rename(ledger_table: Any) -> None:
     env = half_delivered(ledger_table, DeliveryRules(name="{name}", preserve_time=True), "x")
     env.env.scripts[0] = env.cut_at_rename(done=True)
@@ -238,98 +286,6 @@ def test_half_a_file_of_ours_under_the_final_name_does_not_count_as_existing(
     env.rules = DeliveryRules(name="{name}", if_exists=if_exists)
     env.deliver(env.ref("x"), name="two")
     assert names(env) == {"x": LARGE}
-
-
-DIRECT = DeliveryRules(name="{name}", temporary=FINAL_NAME)
-OTHER_NAMES = {
-    "direct": DeliveryRules(name="{name}.gz", temporary=FINAL_NAME, transforms=[Gzip()]),
-    "temporary": DeliveryRules(name="{name}.gz", transforms=[Gzip()]),
-    "number": DeliveryRules(name="{sequence}.gz", sequence=Sequence(), transforms=[Gzip()]),
-    "no transform": DeliveryRules(name="new/{name}"),
-}
-
-
-def half_written(ledger_table: Any, **more: Any) -> RulesEnvironment:
-    """A large object of which the partner has half under the final name, where nobody knows another one."""
-    env = RulesEnvironment(ledger_table, dataclasses.replace(DIRECT, **more), {"x": LARGE})
-    env.env.scripts[0] = silent_after(1)
-    with pytest.raises(ConnectionLost):
-        env.deliver(env.ref("x"), name="one")
-    env.env.scripts.clear()
-    assert 0 < len(env.env.files["inbox/x"]) < len(LARGE)
-    return env
-
-
-@pytest.mark.parametrize("if_exists", [IfExists.REPLACE, IfExists.REFUSE, IfExists.SKIP])
-@pytest.mark.parametrize("changed", OTHER_NAMES.values(), ids=OTHER_NAMES)
-def test_half_a_file_goes_when_other_rules_give_the_object_another_name(
-    ledger_table: Any, changed: DeliveryRules, if_exists: IfExists
-) -> None:
-    env = half_written(ledger_table, if_exists=if_exists)
-    env.rules = changed
-    receipt = env.deliver(env.ref("x"), name="two")
-    assert set(env.env.files) == {receipt.remote_path}
-    assert env.temporaries(env.ref("x")) == set()
-
-
-def test_half_a_file_goes_when_its_object_is_deleted(ledger_table: Any) -> None:
-    env = half_written(ledger_table)
-    ref = env.ref("x")
-    del env.s3.objects["x"]
-    with pytest.raises(AlreadyGone):
-        env.deliver(ref, name="two")
-    assert env.env.files == {}
-
-
-def test_file_of_the_partner_that_was_about_to_be_replaced_stays_when_the_name_changes_after_a_kill() -> None:
-    """At any step: what we have not written to is whole, and what we have is gone."""
-    left = set()
-    for step in itertools.count(1):
-        env = KillableEnvironment(DIRECT, {"x": b"new bytes"})
-        env.disk.files["inbox/x"] = File(b"theirs", modified=5)
-        (ref,) = env.refs()
-        if not env.invoke([ref], dies_at=step).is_dead:
-            break
-        was_delivered = env.version_item(ref).get("state") in ({"S": "DELIVERED"}, {"S": "COMMITTING"})
-        before = bytes(env.disk.files["inbox/x"])
-        env.rules = OTHER_NAMES["temporary"]
-        env.settle([ref])
-        there = env.disk.files.get("inbox/x")
-        if was_delivered:
-            assert bytes(there or b"") == b"new bytes", step
-            continue
-        left.add(there if there is None else bytes(there))
-        assert (there is None) == (before != b"theirs"), step
-        assert {*env.disk.files} - {"inbox/x"} == {"inbox/x.gz"}, step
-    assert left == {None, b"theirs"}
-
-
-def test_file_that_cannot_be_half_of_the_object_stays(ledger_table: Any) -> None:
-    env = half_written(ledger_table)
-    env.env.files["inbox/x"] = bytearray(len(LARGE) + 1)
-    env.rules = OTHER_NAMES["temporary"]
-    env.deliver(env.ref("x"), name="two")
-    assert set(env.env.files) == {"inbox/x", "inbox/x.gz"}
-
-
-@pytest.mark.parametrize("may_rename", [True, False])
-def test_half_a_file_that_may_not_be_removed_is_hidden_or_at_least_remembered(
-    ledger_table: Any, caplog: pytest.LogCaptureFixture, *, may_rename: bool
-) -> None:
-    env = half_written(ledger_table)
-    env.rules = OTHER_NAMES["temporary"]
-
-    def script(asked: Asked) -> bytes | None:
-        is_rename = asked.kind == Request.RENAME and not may_rename
-        is_it = asked.texts[:1] == ["inbox/x"] and is_rename
-        return status(asked, Status.PERMISSION_DENIED) if is_it or asked.kind == Request.REMOVE else None
-
-    env.env.scripts[0] = script
-    env.deliver(env.ref("x"), name="two")
-    left = hidden_name("inbox/x") if may_rename else "inbox/x"
-    assert set(env.env.files) == {left, "inbox/x.gz"}
-    assert left in env.temporaries(env.ref("x"))
-    assert f"half of it stays as {left!r}" in caplog.text
 
 
 def test_plan_is_read_as_it_was_written() -> None:
