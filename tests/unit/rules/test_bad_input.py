@@ -241,6 +241,10 @@ RULES: list[tuple[dict[str, Any], str]] = [
         {"temporary": "{stem}{ext}"},
         "temporary must be '{name}' to write under the final name, got '{stem}{ext}'",
     ),
+    (
+        {"name": "{sequence}.csv", "sequence": Sequence(), "temporary": "{stem}{ext}"},
+        "temporary must be another name than the final one with {sequence} in the name, got '{stem}{ext}'",
+    ),
     ({"temporary": "~/{name}"}, "temporary must be a name, or a path without '~' and '/' at its end"),
     ({"temporary": "{name}/"}, "temporary must be a name, or a path without '~' and '/' at its end"),
     ({"temporary": "{name}/x"}, "temporary must have its fields in the file name, got '{name}/x'"),
