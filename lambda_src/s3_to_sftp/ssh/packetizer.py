@@ -237,16 +237,20 @@ class Packetizer(paramiko.packet.Packetizer):
         start = _HEADER.size
         remaining = iter(pieces)
         piece = memoryview(b"")
-        position = 0
+        position = length = end = body = 0
+        packet, declared = plain_view[:0], b""
         while total:
-            length = min(total, packet_bytes)
-            # Everything behind the length field is a multiple of the block size (RFC 5647, section 7.2).
-            padding = _BLOCK - (_HEADER.size + length) % _BLOCK
-            if padding < _MIN_PADDING:
-                padding += _BLOCK
-            body = _HEADER.size + length + padding
-            _HEADER.pack_into(plain, 0, padding, _CHANNEL_DATA, channel, length)
-            at, end = start, start + length
+            if length != min(total, packet_bytes):  # all packets but the last are alike
+                length = min(total, packet_bytes)
+                # Everything behind the length field is a multiple of the block size (RFC 5647, section 7.2).
+                padding = _BLOCK - (_HEADER.size + length) % _BLOCK
+                if padding < _MIN_PADDING:
+                    padding += _BLOCK
+                end = start + length
+                body = end + padding
+                _HEADER.pack_into(plain, 0, padding, _CHANNEL_DATA, channel, length)
+                packet, declared = plain_view[:body], _LENGTH.pack(body)
+            at = start
             while at < end:
                 if not piece:
                     piece = memoryview(next(remaining))
@@ -255,15 +259,11 @@ class Packetizer(paramiko.packet.Packetizer):
                 at += len(taken)
                 piece = piece[len(taken) :]
             # The padding is whatever the buffer holds: it is encrypted, and nobody reads it.
-            _LENGTH.pack_into(sealed, position, body)
-            encrypt_into(
-                fixed + count.to_bytes(8, "big"),
-                plain_view[:body],
-                sealed[position : position + 4],
-                sealed[position + 4 : position + 4 + body + _TAG],
-            )
+            behind = position + 4 + body + _TAG
+            sealed[position : position + 4] = declared
+            encrypt_into(fixed + count.to_bytes(8, "big"), packet, declared, sealed[position + 4 : behind])
             count = (count + 1) & 0xFFFFFFFFFFFFFFFF
-            position += 4 + body + _TAG
+            position = behind
             total -= length
         self.__iv_out = fixed + count.to_bytes(8, "big")
         return position
