@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -39,19 +40,21 @@ def measure_cold_starts(folder: Path, *, runs: int) -> list[Row]:
     if interpreter is None:
         raise NotMeasurable(NOT_FOUND)
     bundles = {NAME: _bundle(folder), "naive": _naive_bundle(folder, interpreter)}
-    took: dict[str, list[float]] = {name: [] for name in _PROGRAMS}
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in _PROGRAMS}
     for _ in range(runs + 1):
         for name, program in _PROGRAMS.items():
             took[name].append(_start(interpreter, bundles[name], program))
     # The first of each filled the machine's file cache.
-    return [_row(name, seconds[1:]) for name, seconds in took.items()]
+    return [_row(name, starts[1:]) for name, starts in took.items()]
 
 
-def _row(name: str, seconds: list[float]) -> Row:
+def _row(name: str, starts: list[tuple[float, float]]) -> Row:
+    seconds = [second for second, _ in starts]
     return {
         "tool": name,
         "work": "cold-start",
         "cold_start_ms": round(statistics.median(seconds) * 1000, 1),
+        "cold_start_cpu_ms": round(statistics.median(cpu for _, cpu in starts) * 1000, 1),
         "runs": len(seconds),
         "each_s": [round(second, 4) for second in seconds],
     }
@@ -87,8 +90,10 @@ def _naive_bundle(folder: Path, interpreter: Path) -> Path:
     return naive
 
 
-def _start(interpreter: Path, bundle: Path, program: str) -> float:
+def _start(interpreter: Path, bundle: Path, program: str) -> tuple[float, float]:
+    """Return the seconds until it is ready, and those of CPU until it has ended."""
     code = f"import sys; sys.path.insert(0, {str(bundle)!r}); {program}; print('ready', flush=True)"
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     with subprocess.Popen(
         [interpreter, "-I", "-B", "-c", code],
@@ -102,7 +107,8 @@ def _start(interpreter: Path, bundle: Path, program: str) -> float:
         _, complaint = process.communicate()
     if not said.startswith(_READY):
         raise NotMeasurable(f"a function did not come up: {complaint.decode(errors='replace')[-500:]}")
-    return seconds
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
 
 
 _ENVIRONMENT = {

@@ -99,7 +99,7 @@ def feed_extended(channel: Any, message: Message) -> None:
 
 
 def adjust_window(channel: Any, message: Message) -> None:
-    """Take CHANNEL_WINDOW_ADJUST. Whoever waits is woken once the window is as wide as it wants to have it.
+    """Take CHANNEL_WINDOW_ADJUST. The sender is woken once the window is as wide as it wants it.
 
     paramiko wakes the sender each time. A near server opens its window by three packets at a time.
     """

@@ -366,7 +366,7 @@ def test_send_that_needs_less_does_not_wait_for_a_wide_window(monkeypatch: pytes
     assert [len(batch) for batch in bulk.recorder.sent()] == [1000, 3]
 
 
-def test_send_takes_what_there_is_after_a_wait_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_send_takes_what_there_is_after_a_useless_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "_GATHER_SECONDS", 0.0)
     bulk = BulkHarness(window=1000)
     bulk.recorder.then = lambda: bulk.grant(1)
@@ -374,7 +374,7 @@ def test_send_takes_what_there_is_after_a_wait_in_vain(monkeypatch: pytest.Monke
     assert [len(batch) for batch in bulk.recorder.sent()] == [1000] + [1] * 20
 
 
-def test_send_waits_in_vain_only_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_useless_waits_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "_GATHER_SECONDS", 0.0)
     bulk = BulkHarness(window=1000)
     waits = []
