@@ -22,7 +22,7 @@ _GATHER_SECONDS = 0.002
 time, thousands of times a second: to send each time costs more than the bytes."""
 
 _SENDS_WITHOUT_GATHERING = 100
-"""After a wait without success: a server that is far opens its window more slowly, and nothing may wait for it."""
+"""After a wait without success: a far server opens its window more slowly, and nothing may wait for it."""
 
 
 class Stream(Protocol):
