@@ -36,6 +36,7 @@ class Job:
         checksum: Compute this of the bytes, as the function does of an object: `crc`, or both.
         cipher: Prefer this cipher; empty: the default of the client.
         endpoint: Read from this S3 instead of from memory.
+        certificate: What a client of that S3 trusts; empty: it speaks plain HTTP.
         bucket: Where the object is.
         key: Its key.
     """
@@ -55,6 +56,7 @@ class Job:
     checksum: Literal["", "crc", "crc and sha256"] = ""
     cipher: str = ""
     endpoint: str = ""
+    certificate: str = ""
     bucket: str = ""
     key: str = ""
 
@@ -85,6 +87,7 @@ class Job:
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint or None,
+            verify=self.certificate or None,
             region_name="eu-west-1",
             aws_access_key_id="test",
             aws_secret_access_key="test",  # noqa: S106 - the local S3 accepts any
