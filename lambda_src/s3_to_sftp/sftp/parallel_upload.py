@@ -12,6 +12,7 @@ from typing import Any
 
 from s3_to_sftp.errors import ConnectionLost, RequestRefused, SizeMismatch, TransferError
 from s3_to_sftp.sftp.byte_ranges import ByteRanges
+from s3_to_sftp.sftp.capabilities import CHANNEL
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import FileAttributes, Status
 from s3_to_sftp.sftp.resume import open_at_checkpoint, require_resume_support
@@ -27,6 +28,10 @@ from s3_to_sftp.sftp.upload_stream import FurtherStreams, write_ranges
 _WINDOW_BYTES = 2 * 1024 * 1024
 """OpenSSH's channel window: what one connection carries per round trip."""
 
+
+_NOT_KEPT_TOGETHER = TransferError(
+    "It was not shown that what several connections write is kept together.", hint="It is written again."
+)
 
 _FULL = {Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED}
 """Refusals that fewer streams do not help against."""
@@ -102,8 +107,7 @@ class _Transfer:
     def run(self) -> Staged:
         """Write it."""
         try:
-            session = self._connect()
-            handle = self._open(session)
+            session, handle = self._begin()
             self._byte_ranges.open()
         except BaseException:
             self._byte_ranges.abort()
@@ -120,20 +124,49 @@ class _Transfer:
         finally:
             self._admission.end()
 
+    def _begin(self) -> tuple[SftpSession, bytes]:
+        session = self._connect()
+        try:
+            return session, self._open(session)
+        except TransferError as error:
+            if session.has_started:
+                raise
+            # It was sent more at once than it takes; without that, it says what is wrong.
+            self._pool.contradicted(error.reason)
+        session = self._connect()
+        return session, self._open(session)
+
     def _connect(self) -> SftpSession:
-        self._admission.first = first = self._pool.first(self._start_streams)
+        self._start_known_streams()
+        self._admission.first = first = self._pool.first(self._start_streams, started=False)
         first.session.require_valid_name(self._request.path)
         if self._start:
             require_resume_support(self._pool, self._temporary)
             self._admission.first = first = self._pool.first()  # it may be another one now
         return first.session
 
+    def _start_known_streams(self) -> None:
+        """Connect the streams beside the first one where the server has accepted as many before."""
+        known = self._pool.known_for_streams()
+        if known is None:
+            return
+        most = min(known.connections, known.at_once or known.connections)
+        numbers = self._numbers(known.round_trip)[: most - 1]
+        if numbers and CHANNEL not in numbers:
+            self._pool.expect_first_login(numbers)
+            self._start_numbers(numbers)
+
     def _start_streams(self, round_trip: float) -> None:
+        self._start_numbers(self._numbers(round_trip))
+
+    def _numbers(self, round_trip: float) -> list[int]:
         limit = min(self._pool.limit, self._request.most_streams or self._pool.limit)
         count = stream_count(
             size=self._source.size - self._start, round_trip=round_trip, limit=limit, tuning=self._tuning
         )
-        numbers = self._pool.streams(count - 1)
+        return self._pool.streams(count - 1)
+
+    def _start_numbers(self, numbers: list[int]) -> None:
         if numbers:
             self._byte_ranges.share(1 + len(numbers))
         self._streams.start(numbers, self._source, self._byte_ranges, self._temporary)
@@ -207,6 +240,8 @@ class _Transfer:
             return None
         at_work = self._streams.wait_at_most(self._tuning.closing_seconds)
         self._streams.drop()
+        if at_work and not self._admission.is_confirmed:
+            return None
         if at_work or self._request.is_spread:
             # A server may keep what it has acknowledged in memory until CLOSE: a process that dies, or a
             # machine of several, takes it along. Where others have written behind it, no size shows that.
@@ -227,6 +262,8 @@ class _Transfer:
                 session.run_one(self._write_rest(session, self._take))
             self._admission.call_off()
             self._finish(session)
+            if not self._admission.confirms():
+                self._write_in_order(session, _NOT_KEPT_TOGETHER)
         except RequestRefused as refused:
             if refused.code in _FULL or not self._streams.at_work():
                 raise
@@ -239,7 +276,8 @@ class _Transfer:
         for place, outcome in session.run([proving, writing], at_a_time=2):
             if isinstance(outcome, Exception):
                 errors[place] = outcome
-            if place == 1 and (place in errors or not self._admission.needs_free_handle):
+            is_awaited = self._admission.is_relied_on or self._admission.needs_free_handle
+            if place == 1 and (place in errors or not is_awaited):
                 self._admission.call_off()
         for place in sorted(errors, reverse=True):
             raise errors[place]
@@ -265,7 +303,7 @@ class _Transfer:
     async def _write_rest(self, session: SftpSession, take: Callable[[], tuple[int, int] | None]) -> None:
         await self._write_own(session, await session.open_existing(self._temporary), take)
 
-    def _write_in_order(self, session: SftpSession, refused: RequestRefused) -> None:
+    def _write_in_order(self, session: SftpSession, refused: Exception) -> None:
         """Write it all in order: what servers want that have an object store behind them.
 
         To a new file, unless the old one holds bytes that are not sent again.

@@ -1,0 +1,55 @@
+"""The login of connection 0, for which streams wait that are connected beside it.
+
+So a password that the partner has changed is tried once, however many connections are being opened.
+"""
+
+import threading
+
+from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.errors import ConnectionLost
+
+
+class FirstLogin:
+    """Tells the threads of further streams how the first login ends.
+
+    Attributes:
+        is_awaited: Whether it is under way, and streams are to wait for it.
+    """
+
+    def __init__(self, *, is_awaited: bool = False) -> None:
+        self.is_awaited = is_awaited
+        self._is_over = threading.Event()
+        self._login: Credentials | None = None
+
+    def accepted(self, login: Credentials) -> None:
+        """Let those log in that have the same login."""
+        self._login = login
+        self.end()
+
+    def end(self) -> None:
+        """Let nobody wait any longer."""
+        self.is_awaited = False
+        self._is_over.set()
+
+    def require_hope(self) -> None:
+        """Let no connection be opened for a login that has been refused meanwhile.
+
+        Raises:
+            ConnectionLost: It has.
+        """
+        if self._is_over.is_set() and self._login is None:
+            raise _has_failed()
+
+    def wait(self, login: Credentials) -> None:
+        """Wait until this login is accepted.
+
+        Raises:
+            ConnectionLost: It is not, or another one is.
+        """
+        self._is_over.wait()
+        if self._login != login:
+            raise _has_failed()
+
+
+def _has_failed() -> ConnectionLost:
+    return ConnectionLost("The first connection could not log in with it.", hint="It will be retried.")
