@@ -20,7 +20,8 @@ class KnownServer:
         login: Which login it has accepted, without showing it.
         method: By which method alone it has accepted that login; empty: it took several.
         signature: By which signature algorithm it has accepted our key; empty: it was no key.
-        extensions: Names of the SFTP extensions that it offers, sorted; None: its version is not 3.
+        extensions: Names of the SFTP extensions that it offers, of those that we use; None: its version is
+            not 3.
         opens_window_late: Whether a new channel takes no data until its subsystem is started, and then takes
             what was sent right behind the request for it: OpenSSH's way.
         write_bytes: Bytes of data that one WRITE may hold.

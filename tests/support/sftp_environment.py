@@ -116,6 +116,7 @@ class SftpEnvironment:
         scripts: Number of a connection -> script of its server. Read at each connect.
         before_connect: Number of a connection -> called before it connects; may raise or wait.
         before_accepting: Number of a connection -> called when it has sent its login; may raise or wait.
+        before_channel: Number of a connection -> called when its login is accepted; may wait.
         hints: What each connection was told to be known.
         made: Every connection so far.
         tried: How often each connection was requested.
@@ -125,6 +126,7 @@ class SftpEnvironment:
     scripts: dict[int, Script] = field(default_factory=dict)
     before_connect: dict[int, Callable[[], object]] = field(default_factory=dict)
     before_accepting: dict[int, Callable[[], object]] = field(default_factory=dict)
+    before_channel: dict[int, Callable[[], object]] = field(default_factory=dict)
     hints: list[KnownServer | None] = field(default_factory=list)
     max_write: int = 128 * 1024
     """A WRITE of this length is sent on its own."""
@@ -152,6 +154,7 @@ class SftpEnvironment:
         *,
         known: KnownServer | None = None,
         before_login: Callable[[], None] = lambda: None,
+        accepted: Callable[[], None] = lambda: None,
     ) -> Any:
         assert server == SERVER
         number = stream_number()
@@ -161,6 +164,8 @@ class SftpEnvironment:
         before_login()
         self.logins.append(credentials)
         self.before_accepting.get(number, lambda: None)()
+        accepted()
+        self.before_channel.get(number, lambda: None)()
         logged_in(self.round_trip)
         return self.serve(number, known)
 

@@ -63,7 +63,7 @@ class Connection:
             version=self.transport.identification,
             method=method,
             signature=received.accepted_signature if method == PUBLICKEY else "",
-            extensions=tuple(sorted(session.extensions)) if session.version == VERSION else None,
+            extensions=session.used_extensions if session.version == VERSION else None,
             opens_window_late=self.opens_window_late and self.transport.identification.startswith(_OPENSSH),
             write_bytes=session.max_write_bytes,
             round_trip=session.round_trip,
@@ -111,6 +111,7 @@ class Connect(Protocol):
         *,
         known: KnownServer | None = ...,
         before_login: Callable[[], None] = ...,
+        accepted: Callable[[], None] = ...,
     ) -> Connection:
         """Open it."""
 
@@ -123,6 +124,7 @@ def connect(
     *,
     known: KnownServer | None = None,
     before_login: Callable[[], None] = lambda: None,
+    accepted: Callable[[], None] = lambda: None,
 ) -> Connection:
     """Connect, check the host key, log in and start SFTP. Leaves nothing open when it fails.
 
@@ -137,6 +139,7 @@ def connect(
         known: What the server has shown before: then less is asked, and the session may not have started yet
             (`SftpSession.start`). If it is another server, that is not used.
         before_login: Called when the host key is right, before the login is sent; what it raises ends this.
+        accepted: Called as soon as the server has accepted the login.
 
     Raises:
         PartnerUnreachable: No name, no route, no answer, or no SSH server there; or it was lost at the login.
@@ -150,18 +153,19 @@ def connect(
     with closed_on_failure(transport, server):
         if known is not None and not _is_behind(transport, known):
             known = None
-        accepted = log_in_to(transport, server, credentials, timeouts, known=known, before_login=before_login)
+        logged = log_in_to(transport, server, credentials, timeouts, known=known, before_login=before_login)
+        accepted()
         opened = _open_session(
             transport,
             server,
             timeouts,
-            lambda round_trip: logged_in(min(round_trip, accepted.seconds)),
+            lambda round_trip: logged_in(min(round_trip, logged.seconds)),
             known,
         )
     agreed = ", ".join(f"{kind} {name}" for kind, name in transport.negotiated.items() if name)
     _log.info("connected to %s: %s", server, agreed)
     return Connection(
-        transport, opened.session, accepted.host_key_fingerprint, server, timeouts, opened.window_was_closed
+        transport, opened.session, logged.host_key_fingerprint, server, timeouts, opened.window_was_closed
     )
 
 

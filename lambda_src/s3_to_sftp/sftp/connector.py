@@ -163,19 +163,26 @@ class Connector:
         self._accepted = login, self._clock()
         self._refused_stream = None, 0.0, ""
 
+    def _note_first(self, login: Credentials) -> None:
+        """Remember it, and let the streams log in that are connected already."""
+        self._note_accepted(login)
+        self._first_login.accepted(login)
+
     def _open_as(self, login: Credentials, logged_in: Callable[[float], None]) -> Connection:
         def accepted(round_trip: float) -> None:
             # Before the streams that start now.
-            self._note_accepted(login)
+            self._note_first(login)
             self._credentials.accepted(login)
-            self._first_login.accepted(login)
             logged_in(round_trip)
 
         self.login = login
         known = self._known()
         try:
             try:
-                return self._connect(self.server, login, self._timeouts, accepted, **_hints(known))
+                hints = _hints(known)
+                if known is not None:
+                    hints["accepted"] = functools.partial(self._note_first, login)
+                return self._connect(self.server, login, self._timeouts, accepted, **hints)
             except DeliveryError as error:
                 if known is None or not self._is_contradiction(error):
                     raise

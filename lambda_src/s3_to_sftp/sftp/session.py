@@ -161,6 +161,12 @@ class SftpSession(SftpRequests):
         """What the server offers beyond version 3 -> its version or data, as text."""
         return {quoted(name): quoted(data) for name, data in self._extensions.items()}
 
+    @property
+    def used_extensions(self) -> tuple[str, ...]:
+        """Those of them that requests of ours depend on."""
+        used = (protocol.FSYNC, protocol.LIMITS, protocol.POSIX_RENAME)
+        return tuple(name for name in used if name in self._extensions)
+
     def require_valid_name(self, path: str) -> None:
         """Refuse a final name that the server would not keep as it is.
 

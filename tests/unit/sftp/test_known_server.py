@@ -130,6 +130,16 @@ def test_never_more_connections_than_the_partner_allows(
     assert set(env.tried) <= {CHANNEL, *range(limit)}
 
 
+def test_streams_log_in_as_soon_as_the_first_login_is_accepted(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    sent = threading.Event()
+    env.before_accepting[1] = sent.set
+    env.before_channel[0] = lambda: sent.wait(SOON) or pytest.fail("they wait for the first channel")
+    upload(client_of(env, known))
+    wait_for_streams()
+
+
 def test_refused_login_is_sent_once(env: SftpEnvironment, known: MemoryKnownServers) -> None:
     wait = all_tried(env, range(1, STREAMS))
 
