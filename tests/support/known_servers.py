@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from s3_to_sftp.known_server import KnownServer
 
 
@@ -34,4 +36,6 @@ class MemoryKnownServers:
         self.known = None
 
     def learn(self, shown: KnownServer | None) -> None:
+        if shown is not None and shown.streams is None and self.known is not None:
+            shown = replace(shown, streams=self.known.streams)  # it was not asked
         self.known = shown or self.known

@@ -57,6 +57,7 @@ class ConnectionPool:
         )
         self.memory = ServerMemory(self._connector.known)
         """What the server has shown, for later functions."""
+        self._takes_several = limit > 1
         self._accepted_streams = AcceptedStreams(server, max_connections=limit, clock=clock)
         self._proven: tuple[Connection | None, Capabilities] = None, Capabilities()
         self._directories = tuple(directories)
@@ -173,6 +174,7 @@ class ConnectionPool:
             self.memory.compare(connection)
         if self.host_key_fingerprint not in {"", connection.host_key_fingerprint}:
             self._accepted_streams.forget_refusals()
+            self.memory.forget_refusals()
         self.host_key_fingerprint = connection.host_key_fingerprint
         self.is_windows = connection.session.is_windows
         return connection
@@ -264,8 +266,11 @@ class ConnectionPool:
         return self._accepted_streams.limit
 
     def streams(self, count: int) -> list[int]:
-        """Return the numbers of up to `count` further streams that the partner has not refused recently."""
-        return self._accepted_streams.numbers()[:count]
+        """Return the numbers of up to `count` further streams that the partner is not known to refuse."""
+        numbers = self._accepted_streams.numbers()
+        if self.memory.refuses_streams():
+            numbers = [number for number in numbers if number == CHANNEL]
+        return numbers[:count]
 
     def disable_stream(self, number: int, reason: Exception) -> None:
         """Remember that the partner does not accept this stream. See `AcceptedStreams.disable`."""
@@ -274,7 +279,8 @@ class ConnectionPool:
 
     def disable_parallel_streams(self, reason: str, *, permanent: bool = True) -> None:
         """Remember that the server supports one stream only. See `AcceptedStreams.disable_all`."""
-        self._connector.known.forget(f"it takes no several streams ({reason})")
+        if self._takes_several:
+            self.memory.note_no_streams(reason, shown=permanent)
         self._accepted_streams.disable_all(reason, permanent=permanent)
 
     def touch(self, number: int) -> None:

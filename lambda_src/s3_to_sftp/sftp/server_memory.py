@@ -21,6 +21,7 @@ class ServerMemory:
         self._beside: frozenset[int] = frozenset()
         self._at_once = 0
         self._has_single_handle = False
+        self._has_refused_streams = False
 
     def expects_parallel_writes(self, number: int, first: Connection | None) -> bool:
         """Return whether the server behind connection 0 is known to keep together what this stream writes."""
@@ -49,6 +50,27 @@ class ServerMemory:
         if number in self._beside:
             self._at_once = 1 + len(self._beside & set(standing))
         self._known.forget(f"it does not accept all streams ({reason})")
+
+    def refuses_streams(self) -> bool:
+        """Return whether the server is known not to keep together what several connections write."""
+        known = self._known.current()
+        return known is not None and known.streams is False
+
+    def note_no_streams(self, reason: str, *, shown: bool) -> None:
+        """Learn that the server takes one stream only.
+
+        Args:
+            reason: For the log.
+            shown: Whether it has shown that; else it may be otherwise another time.
+        """
+        known = self._known.current()
+        self._has_refused_streams |= shown
+        if not shown or (known is not None and known.streams):
+            self._known.forget(f"it takes one stream only ({reason})")
+
+    def forget_refusals(self) -> None:
+        """Forget what was refused: it says nothing about another server."""
+        self._has_refused_streams = False
 
     def note_single_handle(self) -> None:
         """Learn that a connection has one handle: there a stream must wait for the probe to come through."""
@@ -82,11 +104,16 @@ class ServerMemory:
             login=login(),
             connections=max(1, min(self._most_open, limit)),
             at_once=self._at_once,
-            streams=None if self._has_single_handle else proven.parallel_connections,
+            streams=self._streams(proven),
             resume=proven.resume,
             files=files or 0,
         )
         self._known.learn(shown)
+
+    def _streams(self, proven: Capabilities) -> bool | None:
+        if self._has_refused_streams:
+            return False
+        return None if self._has_single_handle else proven.parallel_connections
 
 
 def _is_behind(connection: Connection, known: KnownServer) -> bool:

@@ -187,7 +187,10 @@ class DynamoKnownServers:
         if self._age() >= KNOWN_FOR_SECONDS:
             return shown
         completed = _completed(shown, written)
-        return None if is_fresh and completed.is_like(written) else completed
+        if is_fresh:
+            return None if completed.is_like(written) else completed
+        # What a server could not do it is asked again, now and then.
+        return completed if completed.streams else replace(completed, streams=shown.streams)
 
     def _age(self) -> float:
         return self._clock() - self._written_at

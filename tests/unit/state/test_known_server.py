@@ -145,6 +145,19 @@ def test_it_is_written_again_before_it_expires(function: Start, table: Table, cl
     assert function()[0].current() == SHOWN
 
 
+def test_what_a_server_could_not_do_is_asked_again_sooner(function: Start, clock: Clock) -> None:
+    function()[0].learn(replace(SHOWN, streams=False))
+    function()[0].learn(replace(SHOWN, streams=None))
+    known = function()[0].current()
+    assert known is not None
+    assert known.streams is False
+    clock.now += KNOWN_FOR_SECONDS * 0.6
+    function()[0].learn(replace(SHOWN, streams=None))
+    known = function()[0].current()
+    assert known is not None
+    assert known.streams is None
+
+
 def test_it_expires(function: Start, clock: Clock) -> None:
     function()[0].learn(SHOWN)
     clock.now += KNOWN_FOR_SECONDS
