@@ -253,21 +253,28 @@ def test_streams_that_write_before_the_result_do_not_count_without_it(env: SftpE
     assert known.forgotten
 
 
+def function(env: SftpEnvironment, known: MemoryKnownServers) -> None:
+    """Send the object from a fresh function, which remembers what it has learned."""
+    client = client_of(env, known)
+    upload(client)
+    wait_for_streams()
+    client.end_of_invocation(keep_first=False)
+    client.close()
+
+
 def test_server_that_takes_one_stream_is_not_asked_again(env: SftpEnvironment) -> None:
     env.kind = WipesAtOpen
     known = MemoryKnownServers(replace(KNOWN, streams=None))
-    for _ in range(2):
-        client = client_of(env, known)
-        upload(client)
-        wait_for_streams()
-        client.end_of_invocation(keep_first=False)
-        assert known.forgotten == []
-        assert known.known is not None
-        assert known.known.streams is False
-        known.known = replace(known.known, connections=STREAMS, extensions=KNOWN.extensions)
-        tried = dict(env.tried)
-    assert tried == {**tried, 0: 2}
-    assert sum(tried.values()) <= 2 + STREAMS - 1, "streams were opened a second time"
+    for _ in range(100):  # the first stream may have written everything before another one asks
+        function(env, known)
+        if known.known is not None and known.known.streams is False:
+            break
+    assert known.forgotten == []
+    env.tried.clear()
+    assert known.known is not None
+    known.known = replace(KNOWN, streams=known.known.streams)
+    function(env, known)
+    assert dict(env.tried) == {0: 1}
 
 
 # --- less is asked ---
