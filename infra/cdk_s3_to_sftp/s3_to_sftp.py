@@ -48,6 +48,7 @@ from cdk_s3_to_sftp.queues import check_dead_letter_queue, make_dead_letter_queu
 from cdk_s3_to_sftp.resources import KEEP_VERSIONS_FOR, DataProtection, make_bucket, make_log, make_secret
 from cdk_s3_to_sftp.rule_examples import has_cut_off, warn_of_rules
 from cdk_s3_to_sftp.server import SftpServer
+from cdk_s3_to_sftp.shared_servers import warn_of_shared_server
 from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.tagging import tag_with_partner
 
@@ -346,6 +347,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         if server.rules:
             warn_of_rules(self, server.rules)
         warn_of_algorithms(self, server)
+        warn_of_shared_server(self, server, self.credentials, max_connections=max_connections)
         for source in sources:
             self._add(source)
         if outputs:

@@ -129,6 +129,11 @@ class SftpServer:
         """What the server showed; None: not known."""
         return self.profile if isinstance(self.profile, MeasuredServer) else None
 
+    @property
+    def address(self) -> str:
+        """`host:port`, the same for all ways to write the name; known at synth only if both are."""
+        return f"{self.host.lower().removesuffix('.')}:{self.port}"
+
     def check_replies_within(self, timeout: cdk.Duration) -> None:
         """Refuse a function timeout that is too short to wait for one reply of the server.
 

@@ -51,6 +51,17 @@ def test_default_and_policies_are_not_warned_of() -> None:
         assert warnings_of(stack, "weakAlgorithm") == []
 
 
+def test_fips_is_warned_to_be_about_names_and_no_validated_module() -> None:
+    fips = SftpServer(HOST, host_keys=[ECDSA], algorithms=Algorithms.fips())
+    (said,) = warnings_of(with_server(fips), "fipsIsAboutNames")
+    assert "restricts the names of the algorithms" in said
+    assert (
+        "It does not make the function's cryptographic library a module that was validated under FIPS" in said
+    )
+    other = SftpServer(HOST, host_keys=[ECDSA], algorithms=Algorithms.post_quantum_required())
+    assert warnings_of(with_server(other), "fipsIsAboutNames") == []
+
+
 @pytest.mark.parametrize(
     ("name", "near"),
     [

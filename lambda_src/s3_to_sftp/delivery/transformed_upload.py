@@ -120,7 +120,7 @@ def _transformed(
 ) -> Generator[bytes, None, None]:
     is_whole = deadline.is_fresh(_WHOLE)
     ranges = [(0, reader.size)] if reader.size else []
-    with contextlib.closing(reader.blocks(iter(ranges), _BLOCK_BYTES)) as blocks:
+    with contextlib.closing(reader.blocks(iter(ranges), _BLOCK_BYTES, read_ahead=True)) as blocks:
         for _offset, block in blocks:
             if deadline.is_near():
                 raise _out_of_time(reader, deadline, is_whole=is_whole)

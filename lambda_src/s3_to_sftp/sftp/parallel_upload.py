@@ -7,6 +7,7 @@ connection only costs (docs/decisions/0009-parallel-streams.md has the measureme
 
 import contextlib
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,14 +21,17 @@ from s3_to_sftp.sftp.scheduler import SftpTask
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.size_check import confirm_size
 from s3_to_sftp.sftp.stream_admission import Admission
+from s3_to_sftp.sftp.stream_count import stream_count
 from s3_to_sftp.sftp.temporary_names import another_name, probe_name
 from s3_to_sftp.sftp.upload import Staged, create, discard
 from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, TransferTuning, UploadRequest
 from s3_to_sftp.sftp.upload_stream import FurtherStreams, write_ranges
 
-_WINDOW_BYTES = 2 * 1024 * 1024
-"""OpenSSH's channel window: what one connection carries per round trip."""
+_DOUBTFUL_SECONDS = 0.02
+"""A shorter round trip is measured once more before further streams are started: the time that a busy machine
+takes for a login looks like one."""
 
+_clock = time.monotonic
 
 _NOT_KEPT_TOGETHER = TransferError(
     "It was not shown that what several connections write is kept together.", hint="It is written again."
@@ -35,19 +39,6 @@ _NOT_KEPT_TOGETHER = TransferError(
 
 _FULL = {Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED}
 """Refusals that fewer streams do not help against."""
-
-
-def stream_count(*, size: int, round_trip: float, limit: int, tuning: TransferTuning = DEFAULT_TUNING) -> int:
-    """Return how many streams are worth their cost for an object.
-
-    Args:
-        size: Bytes.
-        round_trip: Seconds to the server and back.
-        limit: Streams that the partner allows.
-        tuning: When a further stream is worth its cost.
-    """
-    until_window_is_no_limit = math.ceil(tuning.aim_bytes_per_second * round_trip / _WINDOW_BYTES)
-    return max(1, min(limit, until_window_is_no_limit, size // tuning.min_bytes_per_stream))
 
 
 def upload_parallel(
@@ -101,6 +92,8 @@ class _Transfer:
         )
         self._admission = Admission(pool, probe_name(request.temporary))
         self._streams = FurtherStreams(pool, self._admission)
+        self._round_trip = math.inf
+        self._has_started_streams = False
         self._handles = 0  # of the first stream, one after the other
         self._at_close: FileAttributes | None = None
 
@@ -127,18 +120,18 @@ class _Transfer:
     def _begin(self) -> tuple[SftpSession, bytes]:
         session = self._connect()
         try:
-            return session, self._open(session)
+            return session, self._open_measured(session)
         except TransferError as error:
             if session.has_started:
                 raise
             # It was sent more at once than it takes; without that, it says what is wrong.
             self._pool.contradicted(error.reason)
         session = self._connect()
-        return session, self._open(session)
+        return session, self._open_measured(session)
 
     def _connect(self) -> SftpSession:
         self._start_known_streams()
-        self._admission.first = first = self._pool.first(self._start_streams, started=False)
+        self._admission.first = first = self._pool.first(self._logged_in, started=False)
         first.session.require_valid_name(self._request.path)
         if self._start:
             require_resume_support(self._pool, self._temporary)
@@ -156,7 +149,13 @@ class _Transfer:
             self._pool.expect_first_login(numbers)
             self._start_numbers(numbers)
 
+    def _logged_in(self, round_trip: float) -> None:
+        self._round_trip = round_trip
+        if round_trip >= _DOUBTFUL_SECONDS:
+            self._start_streams(round_trip)
+
     def _start_streams(self, round_trip: float) -> None:
+        self._has_started_streams = True
         self._start_numbers(self._numbers(round_trip))
 
     def _numbers(self, round_trip: float) -> list[int]:
@@ -170,6 +169,15 @@ class _Transfer:
         if numbers:
             self._byte_ranges.share(1 + len(numbers))
         self._streams.start(numbers, self._source, self._byte_ranges, self._temporary)
+
+    def _open_measured(self, session: SftpSession) -> bytes:
+        """Open the file; where the login has not shown that the server is far, see how long that takes."""
+        asked_at = _clock()
+        handle = self._open(session)
+        if not self._has_started_streams:
+            session.round_trip = min(session.round_trip, self._round_trip, _clock() - asked_at)
+            self._start_streams(session.round_trip)
+        return handle
 
     def _open(self, session: SftpSession) -> bytes:
         """Open the file, and the probe file in the same round trip."""
