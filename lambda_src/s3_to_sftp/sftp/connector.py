@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from s3_to_sftp.credentials import Credentials, CredentialSource, OtherLogin
-from s3_to_sftp.diagnosis import connecting
-from s3_to_sftp.diagnosis.handshake import HEARD_NOTHING
-from s3_to_sftp.diagnosis.login import CLOSED_DURING_LOGIN
+from s3_to_sftp.diagnosis import connecting, handshake, sftp_start
+from s3_to_sftp.diagnosis import login as login_causes
 from s3_to_sftp.errors import (
     CredentialsError,
     DeliveryError,
@@ -43,6 +42,18 @@ _LOGIN_VALID_SECONDS = 120.0
 _JUST_ACCEPTED_SECONDS = 10.0
 """Streams use a login that was accepted this recently all at once. An older one is tried by one of them: the
 partner may have changed it, and seven refused logins at a time lock an account."""
+
+
+_NOT_BY_SHORTCUT = handshake.HEARD_NOTHING | {handshake.BANNED.name}
+"""Causes of servers that drop connections before they speak: they have too many, or do not want ours."""
+
+_SILENCE = {
+    handshake.PACKETS_LOST_OUT.name,
+    handshake.PACKETS_LOST_IN.name,
+    login_causes.NO_ANSWER_TO_LOGIN.name,
+    sftp_start.SILENT.name,
+}
+"""Causes that took all the time there is: the next attempt asks as if nothing were known."""
 
 
 def _hints(
@@ -203,14 +214,12 @@ class Connector:
         if error.cause in connecting.NOT_CONNECTED:
             return False
         if isinstance(error, LoginRefused):
-            is_by_shortcut = error.cause == CLOSED_DURING_LOGIN.name
+            is_by_shortcut = error.cause == login_causes.CLOSED_DURING_LOGIN.name
         else:
-            # A server that drops connections before it speaks has too many, or is another one.
-            is_by_shortcut = (
-                isinstance(error, PartnerUnreachable | SftpNotStarted) and error.cause not in HEARD_NOTHING
-            )
+            may_be = isinstance(error, PartnerUnreachable | SftpNotStarted)
+            is_by_shortcut = may_be and error.cause not in _NOT_BY_SHORTCUT
         self.known.forget(error.reason, by_shortcut=is_by_shortcut)
-        return is_by_shortcut
+        return is_by_shortcut and error.cause not in _SILENCE
 
     def _other_than(self, login: Credentials, error: DeliveryError) -> OtherLogin | None:
         """Return the login to try after this error. One that was refused is not tried twice."""

@@ -4,7 +4,7 @@ import math
 
 from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, TransferTuning
 
-_WINDOW_BYTES = 2 * 1024 * 1024
+WINDOW_BYTES = 2 * 1024 * 1024
 """OpenSSH's channel window: what one connection carries per round trip."""
 
 
@@ -17,5 +17,5 @@ def stream_count(*, size: int, round_trip: float, limit: int, tuning: TransferTu
         limit: Streams that the partner allows.
         tuning: When a further stream is worth its cost.
     """
-    until_window_is_no_limit = math.ceil(tuning.aim_bytes_per_second * round_trip / _WINDOW_BYTES)
+    until_window_is_no_limit = math.ceil(tuning.aim_bytes_per_second * round_trip / WINDOW_BYTES)
     return max(1, min(limit, until_window_is_no_limit, size // tuning.min_bytes_per_stream))

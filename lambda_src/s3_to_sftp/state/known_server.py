@@ -136,11 +136,11 @@ class DynamoKnownServers:
 
     def current(self) -> KnownServer | None:
         """Return what is known now; None: nothing."""
-        return self._known
+        return self._known if self._age() < KNOWN_FOR_SECONDS else None
 
     def allows_streams_at_once(self) -> bool:
         """Return whether several connections may be opened before the first one has logged in."""
-        return self._known is not None and not self._breaker_is_open
+        return self.current() is not None and not self._breaker_is_open
 
     def forget(self, reason: str, *, by_shortcut: bool = False) -> None:
         """Forget all of it. The item follows at the end of the invocation."""
@@ -189,8 +189,9 @@ class DynamoKnownServers:
         completed = _completed(shown, written)
         if is_fresh:
             return None if completed.is_like(written) else completed
-        # What a server could not do it is asked again, now and then.
-        return completed if completed.streams else replace(completed, streams=shown.streams)
+        # What a server could not do, or minded, is tried again now and then.
+        streams = completed.streams or shown.streams
+        return replace(completed, streams=streams, refuses_shortcuts=False)
 
     def _age(self) -> float:
         return self._clock() - self._written_at

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.diagnosis import login
+from s3_to_sftp.diagnosis import handshake, login
 from s3_to_sftp.errors import (
     ConnectionLost,
     DeliveryError,
     LoginRefused,
     PartnerUnreachable,
     SftpNotStarted,
+    TooManyConnections,
 )
 from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
@@ -315,6 +316,8 @@ def test_server_that_minds_is_asked_as_before(
         (login.CLOSED_DURING_LOGIN.error(LoginRefused, server="s", user="u"), 1),
         (SftpNotStarted("no SFTP.", hint=""), 1),
         (LoginRefused("no.", hint=""), 0),
+        (handshake.CLOSED_AT_ONCE.error(PartnerUnreachable, server="s"), 0),
+        (TooManyConnections("full.", hint=""), 0),
     ],
 )
 def test_failure_of_a_known_server_is_tried_without_what_is_known_where_that_may_be_why(
@@ -334,6 +337,19 @@ def test_failure_of_a_known_server_is_tried_without_what_is_known_where_that_may
     assert len(env.hints) == 1 + again
     assert known.known is None
     assert known.by_shortcut == bool(again)
+
+
+def test_server_that_falls_silent_is_asked_as_before_by_the_next_attempt(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    def fail() -> None:
+        raise login.NO_ANSWER_TO_LOGIN.error(PartnerUnreachable, server="s", user="u")
+
+    env.before_accepting[0] = fail
+    with pytest.raises(PartnerUnreachable):
+        upload(client_of(env, known, 1))
+    assert len(env.hints) == 1
+    assert known.by_shortcut
 
 
 def test_refused_shortcuts_are_not_used(env: SftpEnvironment) -> None:

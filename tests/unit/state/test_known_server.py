@@ -222,6 +222,24 @@ def test_refused_shortcuts_stay_known(function: Start) -> None:
     assert later.refuses_shortcuts
 
 
+def test_refused_shortcuts_are_tried_again_later(function: Start, clock: Clock) -> None:
+    function()[0].learn(replace(SHOWN, refuses_shortcuts=True))
+    clock.now += KNOWN_FOR_SECONDS * 0.6
+    function()[0].learn(SHOWN)
+    later = function()[0].current()
+    assert later is not None
+    assert not later.refuses_shortcuts
+
+
+def test_warm_function_does_not_rely_on_what_has_expired(function: Start, clock: Clock) -> None:
+    known, _ = function()
+    known.learn(SHOWN)
+    assert known.allows_streams_at_once()
+    clock.now += KNOWN_FOR_SECONDS
+    assert known.current() is None
+    assert not known.allows_streams_at_once()
+
+
 @pytest.mark.parametrize("other", [{"host_key": "SHA256:other"}, {"version": "SSH-2.0-OpenSSH_10.0"}])
 def test_another_server_takes_the_place_once_an_hour(
     other: dict[str, Any], function: Start, table: Table, clock: Clock
