@@ -28,7 +28,7 @@ from s3_to_sftp.secret_versions import CURRENT
 from s3_to_sftp.server import Server
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.connection import Connect, Connection, connect
-from s3_to_sftp.sftp.first_login import FirstLogin
+from s3_to_sftp.sftp.first_login import FirstLogin, OtherLoginAccepted
 from s3_to_sftp.ssh.connect import Timeouts, look_again
 
 _log = logging.getLogger(__name__)
@@ -162,7 +162,10 @@ class Connector:
             PartnerError, CredentialsError, TransferError: See `connection.connect`.
         """
         if self._first_login.is_awaited:
-            return self._open_stream(login, beside=self._first_login)
+            try:
+                return self._open_stream(login, beside=self._first_login)
+            except OtherLoginAccepted as other:
+                return self._open_stream(other.login)
         if not self._was_accepted(login, within=_JUST_ACCEPTED_SECONDS):
             with self._one_stream:  # the others wait for what the partner says to the first one
                 if not self._was_accepted(login, within=_JUST_ACCEPTED_SECONDS):

@@ -9,6 +9,18 @@ from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import ConnectionLost
 
 
+class OtherLoginAccepted(ConnectionLost):
+    """The server has refused this login, and accepted another one.
+
+    Attributes:
+        login: The accepted one.
+    """
+
+    def __init__(self, login: Credentials) -> None:
+        super().__init__("The server accepts another login than this one.", hint="That one is used.")
+        self.login = login
+
+
 class FirstLogin:
     """Tells the threads of further streams how the first login ends.
 
@@ -44,11 +56,14 @@ class FirstLogin:
         """Wait until this login is accepted.
 
         Raises:
-            ConnectionLost: It is not, or another one is.
+            OtherLoginAccepted: It is not, and another one is.
+            ConnectionLost: None is.
         """
         self._is_over.wait()
-        if self._login != login:
+        if self._login is None:
             raise _has_failed()
+        if self._login != login:
+            raise OtherLoginAccepted(self._login)
 
 
 def _has_failed() -> ConnectionLost:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from s3_to_sftp.credentials import Credentials, FixedCredentials, OtherLogin
 from s3_to_sftp.diagnosis import handshake, login
 from s3_to_sftp.errors import (
     ConnectionLost,
@@ -23,12 +24,14 @@ from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Request, Status
 from s3_to_sftp.sftp.stream_admission import Admission
 from s3_to_sftp.sftp.upload_request import TransferTuning, UploadRequest
+from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.known_servers import MemoryKnownServers
 from tests.support.odd_servers import IgnoresOffsets, KeepsConnectionsApart, OneHandle, WipesAtOpen
 from tests.support.scripted_server import Asked, ScriptedServer, status
 from tests.support.sending import DATA, SEGMENT, TEMPORARY, Bytes
 from tests.support.sftp_environment import (
     CHANNEL,
+    SERVER,
     SOON,
     SftpEnvironment,
     stream_number,
@@ -154,6 +157,39 @@ def test_refused_login_is_sent_once(env: SftpEnvironment, known: MemoryKnownServ
     wait_for_streams()
     assert len(env.logins) == 1
     assert known.known is None
+
+
+def test_streams_take_the_login_that_is_accepted_in_place_of_a_refused_one(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    old, new = Credentials(username="u", password="old"), Credentials(username="u", password="new")
+
+    class Rotated(FixedCredentials):
+        def other_than(self, _refused: Credentials) -> OtherLogin:
+            return OtherLogin(new, "AWSPENDING")
+
+    wait = all_tried(env, range(1, STREAMS))
+
+    def refuse_old() -> None:
+        if env.logins == [old]:
+            wait()
+            raise LoginRefused("no.", hint="")
+
+    env.before_accepting[0] = refuse_old
+    client = SftpClient(
+        SERVER,
+        Rotated(old),
+        timeouts=Timeouts(),
+        max_connections=STREAMS,
+        connect=env.connect,
+        tuning=ANY_DISTANCE,
+        known=known,
+    )
+    upload(client)
+    wait_for_streams()
+    assert env.logins.count(old) == 1
+    assert env.files[TEMPORARY] == DATA
+    assert client._pool.limit == STREAMS, "no stream is disabled"
 
 
 def test_refused_login_opens_no_further_connection(env: SftpEnvironment, known: MemoryKnownServers) -> None:
