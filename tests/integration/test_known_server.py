@@ -140,7 +140,7 @@ def test_refused_login_is_sent_once_by_all_connections_together(root: Path) -> N
         assert known.known is None
 
 
-def test_method_that_is_no_longer_taken_is_not_insisted_on(root: Path) -> None:
+def test_method_that_is_no_longer_taken_is_asked_for_anew(root: Path) -> None:
     with start_asyncssh_server(root, password=PASSWORD, methods=["keyboard-interactive"]) as server:
         login = Credentials(username=server.username, password=PASSWORD)
         known = MemoryKnownServers()
