@@ -83,7 +83,7 @@ e2e: setup  ## the real stack in a local AWS
 test-docs: setup  ## what the pages say
 	@$(PYTEST) tests/docs
 
-check: lint test  ## what CI runs
+check: lint test  ## before a pull request: the linters and all tests
 
 mutants: setup  ## mutate the code behind the guarantees, and print the mutants that survive (MUTANTS="named --only breaker")
 	@$(BIN)/python -m tests.mutants $(MUTANTS)

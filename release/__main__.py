@@ -58,7 +58,7 @@ def _check(output: Path, tag: str | None) -> None:
 
     write_sums(assets, [*distributions, *functions])
     section = next((each for each in changelog.sections() if each.version == version), None)
-    (output / "notes.md").write_text(section.text + "\n" if section else "")
+    (output / "notes.md").write_text(changelog.notes(section, project.address()) if section else "")
     _audit()
     _say(f"{output}: dist/ for the index, assets/ and notes.md for the release page")
 

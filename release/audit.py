@@ -67,7 +67,7 @@ def audit(lock: Path, services: Sequence[Sequence[str]] = SERVICES) -> Audit | N
 def report(lock: Path, answer: Audit | NoAnswer) -> Iterator[str]:
     """Yield the lines to print about a lock."""
     if isinstance(answer, NoAnswer):
-        yield f"{lock}: NOT AUDITED, no database answers here ({answer.reason[:200]})"
+        yield f"{lock}: NOT AUDITED, no database answers here ({answer.reason[:100]})"
         return
     yield f"{lock}: {len(answer.audited)} audited, {len(answer.findings)} vulnerable"
     if answer.unknown:

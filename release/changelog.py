@@ -59,6 +59,12 @@ def section_of(version: str, text: str | None = None) -> Section:
     return found
 
 
+def notes(section: Section, address: str) -> str:
+    """Return the text for the page of the release, where links to files have to be absolute."""
+    base = f"{address}/blob/v{section.version}"
+    return re.sub(r"\]\((?!https?://|#)([^)]+)\)", rf"]({base}/\1)", section.text) + "\n"
+
+
 def _section(heading: str, text: str) -> Section:
     named = _HEADING.fullmatch(heading.strip())
     if named is None:

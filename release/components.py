@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import Parser
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,7 @@ def _environment(bundle: Path) -> dict[str, Any]:
 
 
 def _component(folder: Path, environment: Mapping[str, Any]) -> Component:
-    with (folder / "METADATA").open("rb") as file:
-        metadata = BytesParser().parse(file)
+    metadata = Parser().parsestr((folder / "METADATA").read_text(encoding="utf-8"))
     name, version = str(metadata["Name"]), str(metadata["Version"])
     return Component(
         name=name,

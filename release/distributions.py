@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from email.parser import BytesParser
+from email.parser import Parser
 from html.parser import HTMLParser
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -73,7 +73,7 @@ def description(wheel: Path) -> str:
     """Return the long description in the wheel, which a package index shows."""
     with ZipFile(wheel) as archive:
         (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
-        return str(BytesParser().parsebytes(archive.read(name)).get_payload())
+        return str(Parser().parsestr(archive.read(name).decode()).get_payload())
 
 
 def require_absolute_links(text: str) -> int:

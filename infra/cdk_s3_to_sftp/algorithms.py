@@ -34,6 +34,12 @@ class Algorithms:
     policy: Policy | None = None
 
     def __post_init__(self) -> None:
+        if self.policy is not None and not isinstance(self.policy, Policy):
+            raise InvalidArgument(
+                "policy",
+                "must be one of Algorithms.fips() and Algorithms.post_quantum_required(), got "
+                f"{self.policy!r}",
+            )
         check_fields(self)
         check_no_private_key("allow", *self.allow)
         for name in self.allow:

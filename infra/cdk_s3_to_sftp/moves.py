@@ -12,6 +12,7 @@ from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
 from cdk_s3_to_sftp.source_registry import identity
 from cdk_s3_to_sftp.sources import Source
 from s3_to_sftp.rules.after_delivery import AfterAction, AfterDelivery
+from s3_to_sftp.rules.key_patterns import LONGEST_KEY
 
 _SOURCES: dict[IConstruct, list["_Place"]] = {}
 _TARGETS: dict[IConstruct, list["_Place"]] = {}
@@ -74,6 +75,13 @@ def target_of(scope: Construct, source: Source, rule: AfterDelivery) -> Target |
     bucket = _named(scope, rule.bucket) if rule.bucket else source.bucket
     known = "" if is_token(source.prefix) else source.prefix or ""
     target = Target(bucket=bucket, name=rule.bucket, prefix=rule.prefix + known)
+    shortest = len((target.prefix + ("" if is_token(source.suffix) else source.suffix or "")).encode())
+    if shortest >= LONGEST_KEY:
+        raise InvalidArgument(
+            "rules",
+            f"must move objects to keys of at most {LONGEST_KEY} bytes, which is what S3 takes, got "
+            f"{shortest} for 'prefix' of after_delivery together with those of {source}: shorten the prefix",
+        )
     place = (
         _place(scope, bucket, target.prefix, source)
         if bucket is not None

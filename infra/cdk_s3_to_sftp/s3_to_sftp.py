@@ -42,6 +42,7 @@ from cdk_s3_to_sftp.monitoring import Monitoring
 from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
 from cdk_s3_to_sftp.operator_permissions import OperatorPermissions
 from cdk_s3_to_sftp.outputs import DeliveryOutputs, add_outputs, addresses_of
+from cdk_s3_to_sftp.pass_checks import refuse_at_synth_what_takes_too_long
 from cdk_s3_to_sftp.permissions import Permissions
 from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_dead_letter_queue, make_dead_letter_queue, make_queue
@@ -356,6 +357,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         validate_with(self, self._errors)
         validate_with(self, self._queue_policies.errors)
         refuse_at_synth_what_contradicts(self, settings, lambda: self._sources)
+        refuse_at_synth_what_takes_too_long(self, server, timeout, lambda: self._sources)
         warn_at_synth_of_network(self, settings, self.security_groups)
 
     @property

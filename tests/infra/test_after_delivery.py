@@ -184,6 +184,15 @@ class TestLoops:
             to(made.bucket_name)
 
 
+def test_target_without_room_for_any_key_is_refused(stack: cdk.Stack) -> None:
+    rules = to("archive", "x" * 1000 + "/")
+    delivery = new_delivery(stack, server=partner(rules))
+    with pytest.raises(
+        InvalidArgument, match=r"^rules must move objects to keys of at most 1024 bytes, .* 1027"
+    ):
+        delivery.add_source(bucket(stack), prefix="y" * 22 + "/", suffix=".md")
+
+
 class TestEarlierCopies:
     def said(self, stack: cdk.Stack) -> list[str]:
         found = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("is replaced, and"))

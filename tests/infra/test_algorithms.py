@@ -92,6 +92,13 @@ def test_policy_and_old_algorithms_exclude_each_other() -> None:
     )
 
 
+@pytest.mark.parametrize("policy", ["fips", "modern"])
+def test_policy_in_words_is_refused_with_what_to_write(policy: str) -> None:
+    assert refusal_of(policy=policy) == (
+        f"policy must be one of Algorithms.fips() and Algorithms.post_quantum_required(), got {policy!r}"
+    )
+
+
 def test_one_string_is_refused() -> None:
     assert "got one string: put it in [brackets]" in refusal_of(allow="ssh-rsa")
 

@@ -1,6 +1,7 @@
 """The sdist and the wheel, the wheel in an environment of its own, and the example in the README."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -67,6 +68,14 @@ def test_different_bytes_are_found(distributions: tuple[Path, Path], tmp_path: P
 def test_index_accepts_the_metadata_and_its_links_work_there(distributions: tuple[Path, Path]) -> None:
     check_metadata(distributions)
     assert require_absolute_links(description(distributions[1])) > 20
+
+
+def test_long_description_is_the_readme_but_for_its_links(distributions: tuple[Path, Path]) -> None:
+    def without_links(text: str) -> str:
+        return re.sub(r'\]\([^)]+\)|(src|srcset)="[^"]+"', "", text).strip()
+
+    readme = (REPOSITORY / "README.md").read_text()
+    assert without_links(description(distributions[1])) == without_links(readme)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from s3_to_sftp.rules.name_checks import ADDED_BYTES, MOST_NAME_BYTES, one_extension
 from s3_to_sftp.rules.samples import LONGEST_NUMBER, most_length, sample
 from s3_to_sftp.rules.template import TIMES, Field, Template
-from s3_to_sftp.sftp.temporary_names import LONGEST_HIDDEN
 
 if TYPE_CHECKING:
     from s3_to_sftp.rules.delivery_rules import DeliveryRules
 
+LONGEST_HIDDEN = 42
+"""Of the names that are given without `temporary`: 31, and what tells tests and old files apart.
+
+A test compares it with `sftp/temporary_names.py`, which the construct does not import."""
 _TOKEN_CHARACTERS = 16
 """Of what is random in a temporary name (`Delivery`)."""
 

@@ -14,6 +14,7 @@ from s3_to_sftp.rules.object_tags import MOST_TAGS
 from s3_to_sftp.rules.samples import least_length
 from s3_to_sftp.rules.template import Template
 from s3_to_sftp.rules.week import check_cut_off
+from s3_to_sftp.stream_transform import BYTES_PER_SECOND
 
 if TYPE_CHECKING:
     from s3_to_sftp.rules.delivery_rules import DeliveryRules
@@ -38,6 +39,21 @@ def check_together(rules: "DeliveryRules") -> None:
     _check_moved_keys(rules)
     if rules.cut_off is not None and rules.windows:
         check_cut_off(rules.windows, rules.cut_off)
+
+
+def too_large_for_one_pass(rules: "DeliveryRules", seconds: float) -> str:
+    """Return why no object of the rules can be transformed in so many seconds; empty: some can."""
+    least = rules.only.min_bytes if rules.only else None
+    most = int(seconds * BYTES_PER_SECOND)
+    if not rules.transforms or least is None or least <= most:
+        return ""
+    return (
+        f"the rule only has min_bytes={least}, and transforms need one pass in one invocation, which can "
+        f"do less "
+        f"than {most} bytes in {seconds:g} s: no object could be delivered. Lower min_bytes, leave "
+        f"transforms "
+        "out, or give the function a longer timeout"
+    )
 
 
 def _check_tags(rules: "DeliveryRules") -> None:

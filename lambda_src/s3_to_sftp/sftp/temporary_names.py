@@ -11,8 +11,6 @@ import re
 
 _SUFFIX = ".part"
 _SECOND = "-2"
-LONGEST_HIDDEN = 42
-"""Characters of the longest of these names: 31, and what tells tests and old files apart."""
 _OURS = re.compile(
     r"\.[0-9a-f]{8}-[0-9a-z]+(?P<probe>-2|-probe|-resume)?\.part(?P<end>\.void|\.[0-9]+\.old)?", re.ASCII
 )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from datetime import date
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 import cdk_s3_to_sftp
 from release import changelog
+from release.__main__ import main
 from release.project import REPOSITORY, NotReady, address, is_placeholder, version
 from release.readiness import obstacles
 from s3_to_sftp_cli.main import cli
@@ -72,6 +75,12 @@ class TestChangelog:
         found = changelog.section_of("1.0.0", TEXT)
         assert (found.released, found.text) == (date(2027, 1, 1), "### Added\n- All.")
 
+    def test_links_of_the_notes_lead_to_the_tag(self) -> None:
+        text = "## [1.0.0] - 2027-01-01\n\nRead [this](docs/a.md#b) and [that](https://somewhere.org)."
+        assert changelog.notes(changelog.section_of("1.0.0", text), ADDRESS) == (
+            f"Read [this]({ADDRESS}/blob/v1.0.0/docs/a.md#b) and [that](https://somewhere.org).\n"
+        )
+
     def test_heading_of_another_form_is_refused(self) -> None:
         with pytest.raises(NotReady, match=r"`## Version one` in CHANGELOG\.md names no version"):
             changelog.sections("## Version one\ntext")
@@ -108,6 +117,15 @@ class TestReadiness:
     )
     def test_placeholders_are_hosts_that_nobody_can_own(self, url: str, *, is_one: bool) -> None:
         assert is_placeholder(url) is is_one
+
+    def test_release_that_must_not_be_published_is_not_built(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        output = tmp_path / "release"
+        monkeypatch.setattr(sys, "argv", ["release", "check", f"--output={output}", "--tag=v0.0.1"])
+        with pytest.raises(SystemExit, match=r"Not ready: The tag is v0\.0\.1 and pyproject\.toml has"):
+            main()
+        assert not output.exists()
 
     def test_address_of_the_repository_stands_in_one_form(self) -> None:
         """Links of the long description cannot refer to it: one replacement in the file has to reach all."""

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,12 @@ class TestPreCommit:
     def test_mypy_examines_the_same_folders(self) -> None:
         (hook,) = (each for each in HOOKS if each["id"] == "mypy-tools")
         assert hook["entry"].removeprefix(".venv/bin/") in commands_of("lint")
+
+
+def test_editors_break_lines_where_ruff_does() -> None:
+    section = (REPOSITORY / ".editorconfig").read_text().partition("[*.py]")[2].partition("[*.")[0]
+    ruff = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["ruff"]
+    assert f"max_line_length = {ruff['line-length']}\n" in section
 
 
 class TestPages:

@@ -39,9 +39,7 @@ def targets_of(command: str) -> set[str]:
 
 
 class TestLinters:
-    def test_workflows_and_forms_have_no_finding(self) -> None:
-        code, said = run_commands_of("workflows", REPOSITORY)
-        assert code == 0, said
+    """That there is no finding is for `make lint` to say."""
 
     @pytest.mark.parametrize(
         ("file", "good", "bad", "finding"),

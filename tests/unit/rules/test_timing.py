@@ -52,7 +52,10 @@ def seconds(text: str) -> int:
         (lambda: DeliveryRules(holidays=["25.12.2026"]), "holidays must be days such as 2026-12-25"),
         (lambda: DeliveryRules(holidays=["2026-02-30"]), "holidays must be days such as 2026-12-25"),
         (lambda: DeliveryRules(holidays=["20261225"]), "holidays must be days such as 2026-12-25"),
-        (lambda: DeliveryRules(cut_off="24:00"), "cut_off must have times from 00:00 to 23:59"),
+        (
+            lambda: DeliveryRules(cut_off="24:00"),
+            "cut_off must be a time such as 17:30, from 00:00 to 23:59, got '24:00'",
+        ),
         (lambda: DeliveryRules(cut_off=17), "cut_off must be a time such as 17:30, got 17"),  # type: ignore[arg-type]
         (
             lambda: DeliveryRules(windows=[Window("Mon-Fri 06:00-18:00")], cut_off="05:00"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from s3_to_sftp.sftp.temporary_names import LONGEST_HIDDEN, aside_name, names_of_attempt, temporary_path
+from s3_to_sftp.rules.name_lengths import LONGEST_HIDDEN
+from s3_to_sftp.sftp.temporary_names import aside_name, names_of_attempt, temporary_path
 
 
 def test_no_hidden_name_is_longer_than_is_said() -> None:
