@@ -93,7 +93,7 @@ lint: setup workflows  ## ruff, ruff format, mypy --strict, workflows
 	@ruff format --check .
 	@mypy
 	@mypy local bench chaos fuzz release app.py
-	@mypy docs/draw_dashboard.py
+	@mypy docs/*.py docs/site/conf.py
 	@mypy examples
 
 # Offline: what it would look up online are facts about the pinned actions, which do not change with the tree.
@@ -121,13 +121,16 @@ template: setup  ## build/template: a CloudFormation template and function.zip, 
 	@$(BIN)/python -m cdk_s3_to_sftp.template --output build/template \
 	  --bundling $(BUNDLING) --architecture $(ARCHITECTURE)
 
-docs: setup  ## the API reference into docs/api, the picture of the dashboard, the troubleshooting page
-	@# pdoc forbids it to start programs, and CDK starts Node as soon as it is imported.
-	@PDOC_ALLOW_EXEC=1 pdoc --docformat google --no-show-source --output-directory docs/api \
-	  cdk_s3_to_sftp s3_to_sftp.rules.profiles
+docs: setup  ## build/site: the documentation site; first the pages and pictures that are drawn from the code
 	@$(BIN)/python docs/draw_dashboard.py
+	@$(BIN)/python -m docs.draw_architecture
+	@$(BIN)/python -m docs.draw_sequence
 	@$(BIN)/python -m tests.docs.troubleshooting
-	@echo "docs/api/index.html"
+	@$(BIN)/python -m tests.docs.error_reference
+	@rm -rf build/site
+	@$(BIN)/sphinx-build -q --fresh-env --fail-on-warning --keep-going --conf-dir docs/site \
+	  --doctree-dir build/doctrees . build/site
+	@echo "build/site/index.html"
 
 .venv/.bench-ready: .venv/.ready bench/requirements.txt
 	@$(BIN)/uv pip install -q -p $(BIN)/python -r bench/requirements.txt \
@@ -170,4 +173,4 @@ release:  ## the release page of TAG on the forge, of what release-check has bui
 	  $(if $(findstring rc,$(TAG)),--prerelease) build/release/dist/* build/release/assets/*
 
 clean:  ## remove generated files
-	@rm -rf .venv node_modules .local build dist cdk.out docs/api package.zip .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv node_modules .local build dist cdk.out package.zip .pytest_cache .mypy_cache .ruff_cache .hypothesis

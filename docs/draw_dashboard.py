@@ -111,9 +111,9 @@ def _draw_alarms(alarms: list[str], width: int) -> Iterator[str]:
     for number, arn in enumerate(alarms):
         found = re.search(r"Monitoring([A-Za-z]+?)[0-9A-F]{8}\.Arn", arn)
         name = found[1] if found else arn
-        x, y = 8 + number % 2 * (width // 2 - 4), 28 + number // 2 * 36
-        yield f'<rect x="{x}" y="{y}" width="{width // 2 - 14}" height="30" rx="3" fill="#d5f0d5"/>'
-        yield _text(x + 8, y + 20, name)
+        x, y = 8 + number % 2 * (width // 2 - 4), 28 + number // 2 * 30
+        yield f'<rect x="{x}" y="{y}" width="{width // 2 - 14}" height="26" rx="3" fill="#d5f0d5"/>'
+        yield _text(x + 8, y + 18, name)
 
 
 def _draw_numbers(metrics: list[dict[str, Any]], width: int) -> Iterator[str]:

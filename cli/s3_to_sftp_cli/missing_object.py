@@ -62,6 +62,16 @@ def _hint(s3: Any, delivery: DeployedDelivery, bucket: str, key: str) -> str:
     return (
         f"{there} Its event has not arrived yet, or it was put before this delivery was deployed: "
         f"`s3-to-sftp backfill --prefix {typed(key)} --reason TEXT` sends it."
+        + (left_out(bucket, key) if delivery.rules else "")
+    )
+
+
+def left_out(bucket: str, key: str) -> str:
+    """Return the sentence for an object that the partner's rules may leave out, with a blank in front."""
+    named = typed(f"s3://{bucket}/{key}")
+    return (
+        " Or the partner's rule 'only' leaves it out: "
+        f"`s3-to-sftp resend {named} --even-if-filtered --reason TEXT` sends it."
     )
 
 

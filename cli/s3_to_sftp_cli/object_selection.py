@@ -10,6 +10,7 @@ from s3_to_sftp_cli.context import Context
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import printable
 from s3_to_sftp_cli.ledger import Record
+from s3_to_sftp_cli.missing_object import left_out
 from s3_to_sftp_cli.object_name import parse_object_name, typed_object, typed_pattern
 from s3_to_sftp_cli.receipt_words import after_in_words
 from s3_to_sftp_cli.sizes import count_text
@@ -62,7 +63,8 @@ def find_version(context: Context, key: str, *, bucket: str | None, version: str
         raise CliError(
             f"The ledger has no object {key!r} in {', '.join(buckets)}.",
             hint="Check the key (`s3-to-sftp receipts --key GLOB` looks for one). What the function has "
-            "never seen: `s3-to-sftp backfill --prefix KEY --reason TEXT`.",
+            "never seen: `s3-to-sftp backfill --prefix KEY --reason TEXT`."
+            + (left_out(buckets[0], key) if context.delivery.rules else ""),
             code=ExitCode.NOT_FOUND,
         )
     if len(found) > 1:
@@ -349,7 +351,7 @@ def wrong_state(record: Record, but: str) -> CliError:
         "UNKNOWN": f"Ask the partner whether it has arrived, then `s3-to-sftp confirm {key} --reason TEXT` "
         f"or `s3-to-sftp resend {key} --reason TEXT`.",
         "CANCELLED": f"`s3-to-sftp resend {key} --reason TEXT` sends it after all.",
-        "SKIPPED": "Something else had the name, and the rules say to skip it then; "
+        "SKIPPED": "The rules say not to send it then; "
         f"`s3-to-sftp resend {key} --reason TEXT` tries it again.",
         "GONE": "It was deleted from the bucket before it was sent: put it again.",
         "SUPERSEDED": "A newer version of the key was sent instead.",

@@ -141,6 +141,8 @@ class Sender:
         body = (notification or notification_of)(named)  # type: ignore[arg-type]
         # Where another message has it delivered first, the function knows that this one asked before.
         attempts = {"attempts": named.attempts} if isinstance(named, Record) else {}
+        if not attempts and request.action == "resend":  # the ledger knows no attempt
+            attempts = {"attempts": 0}
         text = json.dumps({**request.as_action(), **attempts})
         attribute = {"DataType": "String", "StringValue": text}
         return {"MessageBody": json.dumps(body), "MessageAttributes": {"operator": attribute}}

@@ -11,6 +11,7 @@ from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
 from cdk_s3_to_sftp.hours_warnings import check_hours
 from cdk_s3_to_sftp.openpgp import check_keys
+from cdk_s3_to_sftp.rule_advice import Advice, joined_advice
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.source_registry import identity
 from cdk_s3_to_sftp.sources import Source
@@ -166,6 +167,14 @@ def example_errors(server: SftpServer, sources: Sequence[Source]) -> list[str]:
     ]
 
 
+def _with_temporary_names(rules: DeliveryRules) -> str:
+    """Return how files get temporary names, as a part of a sentence."""
+    partial = Advice(
+        text="write it, such as temporary='{name}.partial'", changes={"temporary": "{name}.partial"}
+    )
+    return joined_advice(rules, partial, is_wrong=lambda _changed: False) or "leave temporary out"
+
+
 def warn_of_rules(scope: IConstruct, rules: DeliveryRules) -> None:
     """Warn if rules weaken a guarantee, or if nothing shows at synth that they can be kept.
 
@@ -179,8 +188,8 @@ def warn_of_rules(scope: IConstruct, rules: DeliveryRules) -> None:
             scope,
             "filesUnderFinalNames",
             "The rule temporary='{name}' has files written under their final names: the partner can see and "
-            "take a part of a file. If the partner allows another name until a file is complete, write it, "
-            "such as temporary='{name}.partial'.",
+            "take a part of a file. If the partner allows another name until a file is complete, "
+            f"{_with_temporary_names(rules)}.",
         )
     if rules.allowed_names is not None and not rules.examples:
         warn(

@@ -131,7 +131,7 @@ class SftpServer:
 
     @property
     def address(self) -> str:
-        """`host:port`, the same for all ways to write the name; known at synth only if both are."""
+        """Host and port with a colon, the same for all ways to write the name; known at synth if both are."""
         return f"{self.host.lower().removesuffix('.')}:{self.port}"
 
     def check_replies_within(self, timeout: cdk.Duration) -> None:

@@ -105,7 +105,7 @@ class MeasuredServer:
 
     @property
     def server(self) -> str:
-        """`host:port`."""
+        """Host and port with a colon."""
         return f"{self.host}:{self.port}"
 
     def answer(self, name: str) -> int | None:

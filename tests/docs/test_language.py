@@ -14,7 +14,6 @@ FOLDERS = ("bench", "chaos", "docs", "examples", "fuzz", "infra", "lambda_src", 
 SUFFIXES = {".json", ".md", ".py", ".toml"}
 EXCEPT = (
     "bench/results/",
-    "docs/api/",
     "docs/bench/",
     "docs/glossary.md",
     "docs/guides/upgrading.md",

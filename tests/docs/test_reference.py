@@ -2,13 +2,15 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from cdk_s3_to_sftp import partner_file
 from s3_to_sftp import configured_by, errors, outcomes
+from s3_to_sftp.diagnosis import catalogue
 from s3_to_sftp.settings import VARIABLES
-from tests.docs import troubleshooting
+from tests.docs import error_reference, troubleshooting
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
@@ -21,45 +23,63 @@ def first_cells(page: str, heading: str) -> list[str]:
     return [name for row in rows for name in re.findall("`([^`]+)`", row.split("|")[1])]
 
 
-def test_troubleshooting_page_is_what_the_generator_writes() -> None:
-    assert troubleshooting.PAGE.read_text() == troubleshooting.page(), (
-        "run python -m tests.docs.troubleshooting"
-    )
+@pytest.mark.parametrize("generator", [troubleshooting, error_reference], ids=lambda each: each.PAGE.stem)
+def test_page_is_what_its_generator_writes(generator: ModuleType) -> None:
+    assert generator.PAGE.read_text() == generator.page(), f"run python -m {generator.__name__}"
 
 
 ERRORS = {**vars(errors), **vars(outcomes)}
 """Names of both modules -> what they stand for."""
 
 
-def test_notes_of_the_troubleshooting_page_are_about_errors() -> None:
-    known = {each.__name__ for each in troubleshooting.error_classes()}
-    assert {*troubleshooting.MORE, *troubleshooting.NOT_OF_THE_CLASS} - known == set()
-    assert troubleshooting.DISPOSITIONS.keys() == set(errors.Disposition)
+def error_sections() -> dict[str, str]:
+    """Name of an error -> what the reference says of it."""
+    parts = re.split(r"^### `(\w+)`$", error_reference.PAGE.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def test_every_error_is_listed_once() -> None:
+def test_every_error_has_a_section() -> None:
     named = {
         name
         for name, each in ERRORS.items()
         if isinstance(each, type) and issubclass(each, errors.DeliveryError) and not name.startswith("_")
     }
-    listed = first_cells("guides/troubleshooting.md", "error")
-    assert sorted(listed) == sorted(named - {"DeliveryError"})
+    assert error_sections().keys() == named - {"DeliveryError"}
+
+
+def test_every_error_that_is_raised_has_a_remedy() -> None:
+    kinds = {each.__name__ for each in error_reference.error_classes() if error_reference.kinds_below(each)}
+    without = {
+        name
+        for name, section in error_sections().items()
+        if "**What to do:**" not in section and "| what to do |" not in section
+    }
+    assert without <= kinds
+
+
+def test_every_cause_stands_below_an_error() -> None:
+    listed = re.findall(r"^\| \[`([\w-]+)`\]", error_reference.PAGE.read_text(), re.MULTILINE)
+    assert set(listed) == catalogue.causes().keys()
 
 
 def test_disposition_of_every_error_is_the_one_listed() -> None:
-    rows = re.findall(
-        r"^\| `([A-Z]\w+)` \| .* \| `(\w+)` \|$",
-        (DOCS / "guides/troubleshooting.md").read_text(),
-        re.MULTILINE,
-    )
-    wrong = [name for name, listed in rows if ERRORS[name].disposition != errors.Disposition(listed)]
+    listed = {
+        name: found[1]
+        for name, section in error_sections().items()
+        if (found := re.search(r"^Disposition: `(\w+)`\.$", section, re.MULTILINE))
+    }
+    wrong = [name for name in listed if ERRORS[name].disposition != errors.Disposition(listed[name])]
     assert wrong == []
-    assert len(rows) > 30
+    assert error_sections().keys() - listed.keys() == error_reference.NOT_OF_THE_CLASS.keys()
+
+
+def test_remedies_are_about_errors() -> None:
+    known = {each.__name__ for each in error_reference.error_classes()}
+    assert {*error_reference.REMEDIES, *error_reference.NOT_OF_THE_CLASS} <= known
 
 
 def test_every_disposition_is_listed() -> None:
-    listed = first_cells("guides/troubleshooting.md", "`disposition`")
+    listed = first_cells("reference/errors.md", "`disposition`")
     assert listed == [each.value for each in errors.Disposition]
 
 

@@ -175,7 +175,7 @@ def test_default_rules_contradict_none_of_the_six_servers(file: Path) -> None:
         pytest.param(
             DeliveryRules(name="{name}", max_name_length=64, temporary="{name}.partial"),
             {"longest_name": 64},
-            f"temporary is '{{name}}.partial', which makes names of up to 88 characters, 16 of them added "
+            f"temporary is '{{name}}.partial', which makes names of up to 100 characters, 28 of them added "
             f"while a "
             f"file is written, but {SHOWED} that it takes names of 64 characters at most: set "
             "max_name_length=40.",
@@ -202,7 +202,7 @@ def test_default_rules_contradict_none_of_the_six_servers(file: Path) -> None:
                 companions=[Companion.marker("{stem}.completely-done")],
             ),
             {"longest_name": 64},
-            "temporary is '{name}.prg', which makes names of up to 72 characters, 16 of them added",
+            "temporary is '{name}.prg', which makes names of up to 84 characters, 28 of them added",
             id="temporary names of companions",
         ),
         pytest.param(

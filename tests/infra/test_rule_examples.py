@@ -195,6 +195,12 @@ class TestWarnings:
         assert "the partner can see and take a part of a file" in warning
         assert "temporary='{name}.partial'" in warning
 
+    def test_advice_against_final_names_is_possible_with_the_other_rules(self, stack: cdk.Stack) -> None:
+        with_rules(stack, temporary="{name}", companions=[Companion.marker("{name}.partial")])
+        (warning,) = warnings_of(stack, "filesUnderFinalNames")
+        assert "leave temporary out" in warning
+        assert ".partial" not in warning
+
     def test_allowed_names_without_examples_add_a_warning(self, stack: cdk.Stack) -> None:
         delivery = new_delivery(stack, server=partner(DATED))
         delivery.add_source(bucket(stack), rules=DeliveryRules(allowed_names=r"\w+\.csv"))

@@ -2,7 +2,7 @@
 
 A function asks what it asks in an invocation: whether objects are wanted, whether they have to wait. OpenPGP
 happens in this process, a thousand times faster than in its own; each encryption gives other bytes of the
-same length, which is the hardest case for whoever compares files by their size.
+same length, which is the hardest case for all who compare files by their size.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class LifecycleEnvironment(KillableEnvironment):
             self.dead.append(ref)
 
     def redrive(self) -> None:
-        """Put back what was dead-lettered, but for what a person has to ask the partner about."""
+        """Redrive what was dead-lettered, but for what a person has to ask the partner about."""
         for ref in list(self.dead):
             if self.state_of(ref) != "UNKNOWN":
                 self.dead.remove(ref)
@@ -203,7 +203,7 @@ class LifecycleEnvironment(KillableEnvironment):
 
     @property
     def number_waits_for_a_person(self) -> bool:
-        """Whether the partner may know the last number, and its version cannot be sent any more."""
+        """Whether the partner may know the last number, and its version can no longer be sent."""
         held = self.counter().get("holder_pk")
         versions = [put.ref for put in self.versions if held == {"S": partition_key(put.ref)}]
         return any(self.state_of(ref) in ("SUPERSEDED", "GONE") for ref in versions if self._holds(ref))

@@ -34,7 +34,8 @@ _WHY = {
     "operator": "outcome unknown, cancelled or skipped: see `s3-to-sftp confirm`, `resend`",
     "settled": "superseded or gone",
     "not_watched": "not watched",
-    "filtered": "left out by the rule 'only': `s3-to-sftp plan KEY` says why",
+    "filtered": "left out by the rule 'only': `s3-to-sftp plan KEY` says why, "
+    "`s3-to-sftp resend KEY --even-if-filtered --reason TEXT` sends one",
     "folder_marker": "markers of folders",
     "older": "older than --since",
     "before": "before the place in --state",

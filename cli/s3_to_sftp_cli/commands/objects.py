@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from s3_to_sftp_cli.aws import explained
 from s3_to_sftp_cli.context import Context, dry_run_option, reason_option, shared_options
 from s3_to_sftp_cli.errors import CliError, ExitCode, Interrupted
+from s3_to_sftp_cli.filtered_object import named_object
 from s3_to_sftp_cli.layout import wrapped
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.ledger_changes import LedgerWriter, confirmed_receipt
@@ -48,6 +49,7 @@ from s3_to_sftp_cli.questions import confirm
 from s3_to_sftp_cli.receipt_text import state_in_words
 from s3_to_sftp_cli.sequences import version_of
 from s3_to_sftp_cli.sizes import count_text, size_text
+from s3_to_sftp_cli.stored_objects import StoredObject, notification_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -101,6 +103,9 @@ def sending_options(command: Command) -> Command:
     "--delivered", "period", metavar="FROM..TO", help="All that was delivered then; a day as TO is included."
 )
 @click.option("--prefix", default="", metavar="TEXT", help="With --delivered: keys with this prefix.")
+@click.option(
+    "--even-if-filtered", is_flag=True, help="Also an object that was never sent: rule 'only' leaves it out."
+)
 @reason_option
 @sending_options
 def resend_command(
@@ -111,6 +116,7 @@ def resend_command(
     bucket: str | None,
     period: str | None,
     prefix: str,
+    even_if_filtered: bool,
     reason: str,
     max_rate: float | None,
     id_: str | None,
@@ -133,10 +139,16 @@ def resend_command(
             code=ExitCode.USAGE,
         )
     _refuse_useless_options(key, prefix=prefix, version=version)
+    if even_if_filtered and key is None:
+        raise CliError("--even-if-filtered needs an object.", hint="Name the key.", code=ExitCode.USAGE)
     queue_url, _ = context.delivery.require_queues()
     request = _request(context, "resend", reason, id_)
+    sender = Sender(context.aws.client("sqs"), queue_url, max_rate=max_rate)
     if key is not None:
-        record = find_version(context, key, bucket=bucket, version=version)
+        find = named_object if even_if_filtered else find_version
+        record = find(context, key, bucket=bucket, version=version)
+        if isinstance(record, StoredObject):
+            return _send_stored(context, request, sender, record, dry_run=dry_run)
         if was_done(record, request.id):
             outcome = _outcome(record, request)
             done = _Sending(
@@ -159,9 +171,20 @@ def resend_command(
             numbered=found.numbered,
             dry_run=dry_run,
         )
-    sender = Sender(context.aws.client("sqs"), queue_url, max_rate=max_rate)
     with sending:
         sending.send_all(sender, chosen, ask=period is not None and not yes)
+    return sending.tell()
+
+
+def _send_stored(
+    context: Context, request: Request, sender: Sender, stored: StoredObject, *, dry_run: bool
+) -> int:
+    """Send an object that the ledger does not know, whatever the rule 'only' says."""
+    sending = _Sending(context, request, count=1, size=stored.size, dry_run=dry_run)
+    if not dry_run:
+        with sending:
+            sent = list(sender.send([stored], request, notification_of))
+            sending.count_all(sent)
     return sending.tell()
 
 
@@ -419,7 +442,7 @@ class _Sending:
         those = "it takes" if self._count == 1 else f"{count_text(self._numbered, 'object')} of them take"
         return f"{those} another number of the sequence: the one of the receipt is not used again"
 
-    def count_all(self, sent: Iterable[Record]) -> None:
+    def count_all(self, sent: Iterable[object]) -> None:
         """Count what is sent, one by one."""
         for _ in sent:
             self._sent += 1

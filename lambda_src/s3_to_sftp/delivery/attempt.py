@@ -1,9 +1,10 @@
 """An object under way: what is known of it from the lease to the receipt."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from s3_to_sftp.delivery.deadline import Deadline
-from s3_to_sftp.delivery_plan import DeliveryPlan
+from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists
 from s3_to_sftp.s3.object_reader import ObjectReader
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, SentContent
 from s3_to_sftp.state.remote_names import NameKind
@@ -59,6 +60,8 @@ class Attempt:
         deadline: Of the invocation; None where the object shares its thread.
         sent: What was sent in place of the object's bytes; None: they were.
         reserved: Temporary names of the files beside it, by the id of their step.
+        own_files: Final names that an earlier delivery of the version has given, with bytes, where it is sent
+            again on demand and the rules replace no file; None: not asked yet.
     """
 
     lease: Lease
@@ -75,6 +78,11 @@ class Attempt:
     deadline: Deadline | None = None
     sent: SentContent | None = None
     reserved: dict[str, str] = field(default_factory=dict)
+    own_files: Mapping[str, int | None] | None = None
+
+    def replaces(self, path: str) -> bool:
+        """Return whether a file that has this final name is replaced: by the rules, or because it is ours."""
+        return self.plan.if_exists is IfExists.REPLACE or path in (self.own_files or ())
 
     def note_published(self, *, rename_answered: bool) -> None:
         """Note that the file has its final name: the server has said so, or it was found, or is assumed."""

@@ -117,7 +117,6 @@ class Delivery(ObjectAnswers):
         self._sources = sources
         self._sha256 = sha256
         self._new_token = new_token
-        self._clock = clock
         self._admission = Admission(
             s3=s3,
             sftp=sftp,
@@ -158,8 +157,6 @@ class Delivery(ObjectAnswers):
             publication=self._publication,
             sha256=sha256,
         )
-
-    # A large object, or one that has a history.
 
     def deliver(self, ref: ObjectRef, invocation: Invocation | None = None) -> Receipt:
         """Deliver the bytes of the notification: when it returns, they have their final name.
@@ -205,6 +202,10 @@ class Delivery(ObjectAnswers):
         return receipt
 
     def _send(self, attempt: Attempt, deadline: Deadline) -> Receipt:
+        lease = self._leftovers.without_half_written(attempt.lease, attempt.plan.file.path)
+        if lease is not attempt.lease:  # recorded: what gets that name now is none of ours
+            attempt.lease = lease
+            self._uploads.start_over(attempt)
         if attempt.plan.must_be_prepared:
             self.sftp.run(lambda session: self._execution.before_upload(session, attempt, InlineExecutor()))
         abandoned = abandoned_file(attempt.lease)
@@ -316,11 +317,9 @@ class Delivery(ObjectAnswers):
             LedgerError: It could not be written. The next attempt finds out that the object is delivered.
         """
         item = receipt.as_item(request_id=attempt.lease.owner)
-        if attempt.plan.after is None:
-            self._ledger.delivered(attempt.lease, item)
-        else:
-            is_proven = receipt.evidence not in _NOT_PROVEN
-            self._ledger.delivered(attempt.lease, item, after=attempt.plan.after.as_item(is_proven=is_proven))
+        after, is_proven = attempt.plan.after, receipt.evidence not in _NOT_PROVEN
+        left = {} if after is None else {"after": after.as_item(is_proven=is_proven)}
+        self._ledger.delivered(attempt.lease, item, **left)
 
     def _after_receipt(self, attempt: Attempt, receipt: Receipt) -> None:
         """Do what the plan says about the object in S3, now that the receipt is recorded.

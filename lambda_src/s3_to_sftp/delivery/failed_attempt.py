@@ -74,6 +74,7 @@ class FailedAttempts:
         if attempt.may_use_connection:
             with contextlib.suppress(DeliveryError):
                 self._leftovers.remove_all(lease)
+                lease = self._leftovers.without_half_written(lease)
                 self._restore(attempt)
         self._ledger.record_outcome(
             lease.ref, state=state, reason=error.reason, hint=error.hint, lease=lease, error=error

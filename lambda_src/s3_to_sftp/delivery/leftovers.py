@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 
+from s3_to_sftp.delivery.half_written import half_written, remove_half_written
 from s3_to_sftp.errors import DeliveryError, EarlierRenamePending
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.publish import block_aside, is_removed, restore_first, void_temporary
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import another_name, names_of_attempt
-from s3_to_sftp.state.items import is_older, version_key
-from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, Ledger
+from s3_to_sftp.state.items import is_older, name_entry, version_key
+from s3_to_sftp.state.ledger import DATA, Checkpoint, Commit, Lease, Ledger
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
 
 _BLOCKERS_FOR_SECONDS = 86_400.0
@@ -173,6 +174,32 @@ class Leftovers:
             self._sftp.connect()
             self.remove(lease, dead)
         return bool(dead)
+
+    def without_half_written(self, lease: Lease, path: str = "") -> Lease:
+        """Remove what an earlier attempt has begun under a final name that the object no longer gets.
+
+        Args:
+            lease: Of the version.
+            path: The final name that it gets now; empty: none.
+
+        Returns:
+            The lease, or another one where there was such a name.
+
+        Raises:
+            DeliveryError: The server is lost.
+        """
+        begun = half_written(lease, path)
+        if begun is None:
+            return lease
+        self._sftp.connect()
+        if begun.server.account == self._sftp.identity.account:
+            left = self._sftp.run(lambda session: remove_half_written(session, lease, begun))
+            if left != begun.remote_path:
+                lease.names.remove(begun.remote_path)
+            if left and left not in lease.names:
+                account = self._sftp.identity.account
+                lease.names.put(left, name_entry(lease.ref, account=account, since=self._now()))
+        return replace(lease, steps={name: step for name, step in lease.steps.items() if name != DATA})
 
     def remove_all(self, lease: Lease) -> None:
         """Remove all that attempts at the version have sent.

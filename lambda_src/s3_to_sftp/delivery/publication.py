@@ -13,7 +13,6 @@ from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.delivery.leftovers import Leftovers, NameJournal
 from s3_to_sftp.delivery.plan_execution import PlanExecution
-from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.errors import ConnectionLost, NameTaken, RenameUnanswered, RequestRefused
 from s3_to_sftp.s3.verification import VerifiedContent
 from s3_to_sftp.sftp.client import SftpClient
@@ -183,7 +182,7 @@ class Publication:
         lease, journal = attempt.lease, self.journal(attempt, executor)
         aside = aside_name(commit.temporary, lease.attempt, path=commit.remote_path)
         is_ours = _is_half_written(lease.steps.get(DATA), commit)
-        replaces = is_ours or attempt.plan.if_exists is IfExists.REPLACE
+        replaces = is_ours or attempt.replaces(commit.remote_path)
         attempt.rename_sent = True
         try:
             with self._lost_when_complete():

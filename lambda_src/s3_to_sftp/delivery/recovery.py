@@ -127,13 +127,13 @@ class Recovery:
                 raise outcome_unknown(commit, final=final, asides=asides)
 
     def found_when_abandoned(self, attempt: Attempt, commit: Commit) -> Receipt | None:
-        """Make sure that a file which is not wanted any more does not get its name while another one is sent.
+        """Make sure that a file that is no longer wanted does not get its name while another one is sent.
 
         After `start_over`: from then on it is no loss that it is gone. Its RENAME may have happened since it
         was looked at, and this is the last moment at which it can.
 
         Returns:
-            The receipt, where it has; None: it cannot any more.
+            The receipt, where it has; None: it no longer can.
 
         Raises:
             EarlierRenamePending: The server does not let it be prevented.

@@ -10,7 +10,7 @@ from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery.recovery import Verdict, judge
 from s3_to_sftp.delivery.temporary_name import temporary_name
-from s3_to_sftp.delivery_plan import IfExists, PlannedCompanion
+from s3_to_sftp.delivery_plan import PlannedCompanion
 from s3_to_sftp.errors import OutcomeUnknown, RequestRefused
 from s3_to_sftp.rules.attributes import Attributes
 from s3_to_sftp.sftp.client import SftpClient
@@ -219,7 +219,7 @@ class CompanionFiles:
                 step.remote_path,
                 aside=aside,
                 journal=work.journal,
-                replaces=work.replaces_ours or attempt.plan.if_exists is IfExists.REPLACE,
+                replaces=work.replaces_ours or attempt.replaces(step.remote_path),
             )
         except RequestRefused:
             # It says nothing about the RENAME of an earlier attempt, which may have happened meanwhile.

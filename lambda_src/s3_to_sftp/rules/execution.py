@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Never
 
 from s3_to_sftp.delivery.attempt import Attempt
+from s3_to_sftp.delivery.half_written import begun_under_final_name
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.errors import (
@@ -18,7 +19,8 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.outcomes import Skipped
 from s3_to_sftp.rules.attributes import Attributes
 from s3_to_sftp.rules.companion_files import CompanionFiles
-from s3_to_sftp.rules.object_plans import ObjectPlans
+from s3_to_sftp.rules.object_plans import ObjectPlans, is_to_be_sent_again
+from s3_to_sftp.rules.own_files import own_files
 from s3_to_sftp.rules.plan_completion import PlanCompletion, done_by, facts_of
 from s3_to_sftp.rules.recorded_plan import plan_as_text
 from s3_to_sftp.rules.rename_proof import RenameProof
@@ -27,6 +29,7 @@ from s3_to_sftp.rules.sequence_numbers import SequenceNumbers
 from s3_to_sftp.rules.transformed_object import SigningKeySource
 from s3_to_sftp.rules.transforms import transform_of
 from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.publish import look
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
 from s3_to_sftp.state.items import name_entry
@@ -102,13 +105,26 @@ class RulesExecution(ObjectPlans):
     async def before_upload(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """See `PlanExecution`: claim the name, prove the RENAME, and settle a name that is written to."""
         plan = attempt.plan
-        if plan.claims_name and plan.sequence is None and plan.if_exists is not IfExists.NEW_NAME:
-            await done_by(executor, lambda: self._completion.claim(attempt))
+        await self._claim_name(attempt, executor)
+        await self._note_own_files(attempt, executor)
         replaces = plan.if_exists is IfExists.REPLACE
         if not self._rename_proof.is_proven(session, plan.file, replaces=replaces):
             await self._prove_rename(session, attempt, executor)
         if plan.file.is_direct:
             await self._begin_under_final_name(session, attempt, executor)
+
+    async def _claim_name(self, attempt: Attempt, executor: Executor) -> None:
+        """Claim names that are known before the bytes are at the partner, where other keys could get them."""
+        plan = attempt.plan
+        if plan.claims_name and plan.sequence is None and plan.if_exists is not IfExists.NEW_NAME:
+            await done_by(executor, lambda: self._completion.claim(attempt))
+
+    async def _note_own_files(self, attempt: Attempt, executor: Executor) -> None:
+        """Note which files are ours where an operator wants a version again, and the rules replace none."""
+        is_strict = attempt.plan.if_exists in (IfExists.REFUSE, IfExists.SKIP)
+        if attempt.own_files is None and is_strict and is_to_be_sent_again(attempt.lease.ref):
+            version = await done_by(executor, lambda: self._version(attempt.lease.ref))
+            attempt.own_files = own_files(version)
 
     async def _begin_under_final_name(
         self, session: SftpSession, attempt: Attempt, executor: Executor
@@ -126,13 +142,11 @@ class RulesExecution(ObjectPlans):
             lease = await done_by(executor, lambda: self._ledger.start_over(lease, temporary=path))
         if DATA not in lease.steps:
             await self._count_drop(attempt, executor)
-            begun = Commit(
-                temporary=path,
-                remote_path=path,
-                size=0,
-                modified=None,
+            begun = begun_under_final_name(
+                path,
+                await look(session, path),
                 server=self._sftp.identity,
-                rename_unanswered=False,
+                transforms=attempt.plan.transforms,
             )
             lease = replace(lease, steps={**lease.steps, DATA: begun})
             await done_by(executor, lambda: self._ledger.note_step(lease, DATA, begun))
@@ -168,6 +182,7 @@ class RulesExecution(ObjectPlans):
         """See `PlanExecution`: number, name, checksums, attributes; names of the files beside it."""
         if not attempt.lease.plan:
             return commit
+        await self._note_own_files(attempt, executor)
         attempt.commit = commit  # it is complete: whatever happens now, it is not sent again
         earlier = attempt.lease.names.get(commit.temporary)
         attempt.earlier_rename = earlier is not None and earlier.rename_pending
@@ -178,6 +193,8 @@ class RulesExecution(ObjectPlans):
             else:
                 digests = await self._completion.digests(session, attempt, facts, data)
             facts = replace(facts, digests=digests)
+            if attempt.lease.commit is not None and not commit.is_renamed:
+                await self._claim_name(attempt, executor)  # since then another key may have taken it
             if commit.is_renamed:
                 self._completion.set_plan(attempt, facts)
             else:
@@ -244,6 +261,7 @@ class RulesExecution(ObjectPlans):
 
     async def after_rename(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """See `PlanExecution`."""
+        await self._note_own_files(attempt, executor)
         timing, drops = attempt.plan.timing, self._drops
         if drops is not None and timing is not None and timing.drops is not None:
             await done_by(executor, lambda: drops.confirm(attempt.lease))

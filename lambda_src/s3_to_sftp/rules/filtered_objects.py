@@ -1,5 +1,6 @@
 """Whether an object is delivered at all, and whether it is old enough: what its event says, or S3."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -81,9 +82,11 @@ def _is_demanded(ref: ObjectRef) -> bool:
 
 
 def _filtered(ref: ObjectRef, why: str) -> DeliveryError:
+    named = shlex.quote(f"s3://{ref.bucket}/{ref.key}")
     return Filtered(
         f"{ref} is not delivered, as the rule 'only' says: {why}.",
-        hint="No action needed. To deliver it, change the rule, then `s3-to-sftp backfill`.",
+        hint=f"No action needed. `s3-to-sftp resend {named} --even-if-filtered --reason TEXT` sends it all "
+        "the same; for all such objects change the rule, then `s3-to-sftp backfill --reason TEXT`.",
     )
 
 

@@ -1,13 +1,14 @@
 """The final name, where something may have it already."""
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists
 from s3_to_sftp.errors import NameTaken, RuleRefused
 from s3_to_sftp.outcomes import Skipped
+from s3_to_sftp.rules.own_files import is_own
 from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.rule_set import RulesOfObject
 from s3_to_sftp.sftp.publish import PathStatus, look
@@ -29,13 +30,16 @@ def claim_name(ledger: Ledger, lease: Lease, plan: DeliveryPlan, *, account: str
         ledger.claim_file(replace(lease, remote_path=path), f"name {path}", account=account, number=number)
 
 
-async def require_free(session: SftpSession, plan: DeliveryPlan, *, ours: Sequence[str]) -> None:
+async def require_free(
+    session: SftpSession, plan: DeliveryPlan, *, ours: Sequence[str], own: Mapping[str, int | None]
+) -> None:
     """Look whether something has one of the names that the plan gives.
 
     Args:
         session: To the partner.
         plan: Whose names they are.
         ours: Those that earlier attempts may have given already.
+        own: Those that an earlier delivery has given, which is repeated: see `own_files`.
 
     Raises:
         RuleRefused: Something has one, and the rules say to refuse the object then.
@@ -43,7 +47,7 @@ async def require_free(session: SftpSession, plan: DeliveryPlan, *, ours: Sequen
     """
     if plan.if_exists not in (IfExists.REFUSE, IfExists.SKIP):
         return
-    if taken := await _first_taken(session, plan, ours):
+    if taken := await _first_taken(session, plan, ours, own):
         raise _existing(plan, *taken)
 
 
@@ -67,7 +71,7 @@ async def free_name(
     for number in range(1, _MOST_NAMES + 1):
         candidate = replace(facts, name="" if number == 1 else f"{stem}-{number}{ext}")
         plan = rules.plan(candidate)
-        if await _first_taken(session, plan, ours=()):
+        if await _first_taken(session, plan, ours=(), own={}):
             continue
         try:
             if plan.claims_name:
@@ -89,10 +93,13 @@ def _below(directory: str, path: str) -> str:
 
 
 async def _first_taken(
-    session: SftpSession, plan: DeliveryPlan, ours: Sequence[str]
+    session: SftpSession, plan: DeliveryPlan, ours: Sequence[str], own: Mapping[str, int | None]
 ) -> tuple[str, PathStatus] | None:
     for path in plan.paths:
-        if path not in ours and (there := await look(session, path)).present:
+        if path in ours:
+            continue
+        there = await look(session, path)
+        if there.present and not is_own(there, path, plan, own):
             return path, there
     return None
 

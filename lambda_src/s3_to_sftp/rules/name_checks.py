@@ -22,8 +22,12 @@ MOST_NAME_BYTES = 255
 """NAME_MAX of every common file system."""
 TOKEN, TOKEN_BYTES = "{token}", 32
 """In temporary names; each attempt has another one of at most so many bytes."""
-ADDED_BYTES = 16
-"""Of what is added to a temporary name for probes, second tries, and files that must not be published."""
+ADDED_BYTES = 28
+"""Of what is added to a temporary name for probes, second tries, and files that must not be published.
+
+At most 17 for a name beside one whose RENAME may still happen, then 10 for a file that is moved aside.
+"""
+_FINAL_IN_PARTS = "{stem}{ext}"
 _DISTINGUISHING = frozenset(
     {"key", "relative_key", "name", "stem", "part", "metadata", "tag", "version", "sequence"}
 )
@@ -112,11 +116,11 @@ def check_number(text: str, temporary: str | None) -> None:
                 "the number is",
             )
         is_behind = is_behind or bool(field and field.name == "sequence")
-    if temporary == FINAL_NAME:
+    if temporary in (FINAL_NAME, _FINAL_IN_PARTS):
         raise InvalidRule(
             "temporary",
-            f"must be another name than the final one with {{sequence}} in the name, got {temporary!r}: the "
-            "number is taken when the bytes are at the partner",
+            "must be another name than the final one with {sequence} in the name, got "
+            f"{temporary!r}: the number is taken when the bytes are at the partner",
         )
 
 
@@ -152,6 +156,8 @@ def check_temporary(text: str, *, name: str, if_exists: IfExists) -> None:
             f"must have {{token}} with if_exists NEW_NAME, got {text!r}: two objects with the same name "
             "would have the same temporary name",
         )
+    if text == _FINAL_IN_PARTS and Template(name).uses("sequence"):  # by its short name it is refused, too
+        check_number(name, text)
     _check_path(template)
     if "/" in text and "token" not in whole:
         raise InvalidRule(
@@ -169,7 +175,7 @@ def _with_token(text: str) -> str:
 
 def _check_path(template: Template) -> None:
     text = template.text
-    if text == "{stem}{ext}":
+    if text == _FINAL_IN_PARTS:
         raise InvalidRule("temporary", f"must be '{{name}}' to write under the final name, got {text!r}")
     if text.startswith("~") or text.endswith("/"):
         raise InvalidRule(

@@ -76,7 +76,7 @@ class ObjectPlans:
         try:
             plan = rules.plan(facts)
         except RemotePathRefused:
-            if not _is_to_be_sent_again(ref):  # what is left to do in S3 does not depend on names
+            if not is_to_be_sent_again(ref):  # what is left to do in S3 does not depend on names
                 self._refuse_delivered(ref)
             raise
         self._require_its_turn(ref, plan)
@@ -201,5 +201,6 @@ class ObjectPlans:
             raise
 
 
-def _is_to_be_sent_again(ref: ObjectRef) -> bool:
+def is_to_be_sent_again(ref: ObjectRef) -> bool:
+    """Return whether an operator wants just this version sent, whatever was decided about it before."""
     return ref.operator is not None and ref.operator.action is Action.RESEND

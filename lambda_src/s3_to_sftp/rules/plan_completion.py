@@ -115,7 +115,7 @@ class PlanCompletion:
             await done_by(executor, lambda: self.claim(attempt, number=plan.number_in_names))
         ours = [step.remote_path for step in attempt.lease.steps.values()]
         ours += [name for name in own_names(attempt.lease, NameKind.FINAL) if name != plan.file.path]
-        await require_free(session, plan, ours=ours)
+        await require_free(session, plan, ours=ours, own=attempt.own_files or {})
 
     def set_plan(self, attempt: Attempt, facts: PlanFacts) -> DeliveryPlan:
         """Plan again with more facts, and keep them with the lease.

@@ -13,7 +13,7 @@ from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.commit_item import commit_fields
-from s3_to_sftp.state.file_claim import claim_change, refuse_claim_of_other
+from s3_to_sftp.state.file_claim import claim_change, condition_of_claim
 from s3_to_sftp.state.items import State, name_entry, partition_key, read_version, version_key
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
 from s3_to_sftp.state.snapshot import Snapshot, superseded_error
@@ -187,11 +187,11 @@ class DynamoLedger:
         """See `Ledger`. One write for a new file, two for others."""
         item: Item | None = None
         for _ in range(_MAX_ATTEMPTS):
-            refuse_claim_of_other(lease, item, number)
-            refused = self._table.write(claim_change(lease, same_file, account, item, number))
+            condition = condition_of_claim(self._table, lease, item, number)
+            refused = self._table.write(claim_change(lease, same_file, account, item, number), *condition)
             if not refused:
                 return
-            item = refused[0]
+            item = refused.get(0, item)
         raise contention_error(lease.ref)
 
     def note_step(self, lease: Lease, step: str, file: Commit) -> None:

@@ -10,7 +10,7 @@ import pytest
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.errors import NameTaken, OutcomeUnknown, RemotePathRefused, RuleRefused
 from s3_to_sftp.operator_request import Action
-from s3_to_sftp.outcomes import Skipped
+from s3_to_sftp.outcomes import AlreadyDelivered, Skipped
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import FINAL_NAME, DeliveryRules
 from s3_to_sftp.rules.sequence import Sequence
@@ -147,6 +147,41 @@ def test_skipped_object_is_delivered_when_an_operator_asks_for_it_again() -> Non
     del env.disk.files["inbox/a.csv"]
     env.settle([asked(ref, Action.RESEND)])
     assert {f"inbox/{path}": data for path, data in files(env).items()} == companions_of("a.csv", OLD)
+
+
+@pytest.mark.parametrize("if_exists", [IfExists.REFUSE, IfExists.SKIP])
+@pytest.mark.parametrize("rules", [NAMED, DIRECT], ids=["renamed", "direct"])
+def test_delivered_object_that_still_stands_is_sent_again_on_demand_after_a_kill_at_any_step(
+    rules: DeliveryRules, if_exists: IfExists
+) -> None:
+    rules = dataclasses.replace(rules, if_exists=if_exists)
+    env = environment(rules, ("a",))
+    (ref,) = env.refs()
+    env.settle([ref])
+    there = files(env)
+    again = asked(ref, Action.RESEND)
+    for step in range(1, env.invoke([again]).steps + 1, EVERY):
+        env = environment(rules, ("a",))
+        env.settle([ref])
+        given = len(env.disk.landed)
+        env.invoke([again], dies_at=step)
+        env.settle([again])
+        assert isinstance(env.outcomes[again], Receipt | AlreadyDelivered), step
+        assert env.version_item(ref)["state"] == {"S": "DELIVERED"}, step
+        assert len(env.version_item(ref)["earlier_receipts"]["L"]) == 1, step
+        assert files(env) == there, step
+        assert rules.is_direct or len(env.disk.landed) > given, step
+
+
+@pytest.mark.parametrize("name", ["inbox/a.csv", "inbox/a.csv.done"])
+def test_file_of_another_size_is_not_taken_for_our_own_when_an_object_is_sent_again(name: str) -> None:
+    env = environment(EXISTING[IfExists.REFUSE], ("a",))
+    (ref,) = env.refs()
+    env.settle([ref])
+    env.disk.files[name] = File(THEIRS + OLD, modified=5)
+    env.settle([asked(ref, Action.RESEND)])
+    assert isinstance(env.outcomes[asked(ref, Action.RESEND)], RuleRefused)
+    assert env.disk.files[name] == THEIRS + OLD
 
 
 # --- files that are written under their final names ---

@@ -275,7 +275,7 @@ def test_other_server_gets_all_files() -> None:
     assert files == companions_of("a.csv", OLD)
 
 
-RECIPES = {
+CHANGED_RULES = {
     "other bytes": dataclasses.replace(NAMED, transforms=(Gzip(),)),
     "numbered, other bytes": dataclasses.replace(NUMBERED, transforms=(Gzip(),)),
     "another name": dataclasses.replace(NAMED, name="{stem}_2.csv"),
@@ -285,7 +285,7 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("changed", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("changed", CHANGED_RULES.values(), ids=CHANGED_RULES)
 def test_data_is_given_a_name_once_when_a_rename_is_delayed_and_rules_are_changed(
     changed: DeliveryRules,
 ) -> None:

@@ -22,6 +22,7 @@ WORKFLOWS: dict[str, dict[str, Any]] = {path.name: yaml.safe_load(path.read_text
 JOBS = {f"{file}:{name}": job for file, each in WORKFLOWS.items() for name, job in each["jobs"].items()}
 
 ALSO_WRITES = {
+    "docs.yml:deploy": {"pages": "write", "id-token": "write"},
     "release.yml:attest": {"id-token": "write", "attestations": "write"},
     "release.yml:index": {"id-token": "write"},
     "release.yml:page": {"contents": "write"},
