@@ -126,7 +126,7 @@ def _ours_near() -> list[Tool]:
 
 
 def _cold_and_warm() -> list[Tool]:
-    return [ours(), ours("warm", warm="same")]
+    return [ours(), ours("known partner", warm="known"), ours("warm", warm="same")]
 
 
 def _ours_far() -> list[Tool]:

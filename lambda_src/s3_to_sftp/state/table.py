@@ -63,6 +63,22 @@ class Table:
         item: Item | None = answer.get("Item")
         return item
 
+    def read_both(self, one: tuple[str, str], other: tuple[str, str]) -> tuple[Item | None, Item | None]:
+        """Return two items, given by their keys, in one request; None: there is none.
+
+        As a transaction, which needs no other permission than `read`, and twice the capacity.
+
+        Raises:
+            LedgerError: The table did not answer, or refused; or something is being written to one of them.
+        """
+        gets = [{"Get": {"TableName": self._name, "Key": _key(*keys)}} for keys in (one, other)]
+        try:
+            answer = self._client.transact_get_items(TransactItems=gets)
+        except (ClientError, BotoCoreError) as error:
+            raise self._explained(error, "GetItem") from None
+        first, second = (each.get("Item") for each in answer["Responses"])
+        return first, second
+
     def put(self, pk: str, sk: str, attributes: Item, *, expected_revision: int) -> bool:
         """Replace the whole item, on condition that its revision is the expected one.
 
