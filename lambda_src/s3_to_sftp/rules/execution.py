@@ -29,7 +29,7 @@ from s3_to_sftp.rules.transforms import transform_of
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
-from s3_to_sftp.state.items import name_entry
+from s3_to_sftp.state.key_item import name_entry
 from s3_to_sftp.state.ledger import DATA, Commit, Ledger, SentContent
 from s3_to_sftp.state.pause import NoPause, Pause
 from s3_to_sftp.state.table import Table
