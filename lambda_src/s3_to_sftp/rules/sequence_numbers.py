@@ -1,7 +1,7 @@
 """Gapless numbers: the next one is taken when the last one is delivered.
 
 A version holds its number from the moment when its bytes are at the partner until its receipt is recorded:
-both writes are transactions with the item of the version. One that has ended without being delivered, and of
+both writes are transactions with its record. One that has ended without being delivered, and of
 which nothing with the number can be at the partner, loses it to the next version that asks.
 
 An operator may let the others go past a number that the partner may have seen: its version keeps it, and is

@@ -39,7 +39,7 @@ class Snapshot:
         """Return what the key's item says of the version, and the version's own item where that is asked.
 
         What is read after the key's item may be newer. No record begins, or moves, without a write of the
-        key's item: whoever writes on condition that it is as it was here has seen the present record.
+        key's item: a write on condition that it is as it was here has seen the present record.
 
         Args:
             ref: The version.
