@@ -18,7 +18,7 @@ _MAX_READS = 5
 def find_record(table: Table, pk: str, version: str) -> Item | None:
     """Return the item that holds the record of a version, as it was last written; None: there is none.
 
-    One read for the version that was leased last, two for others.
+    One read for the version that was leased last, and where no version of the key is known; two for others.
 
     Args:
         table: Of the ledger.
@@ -30,7 +30,7 @@ def find_record(table: Table, pk: str, version: str) -> Item | None:
     """
     for _ in range(_MAX_READS):
         key = table.read(pk, KEY)
-        if key is not None and key.get("version") == {"S": version}:
+        if key is None or key.get("version") == {"S": version}:
             return key
         own = table.read(pk, version)
         if own is None or "moved" not in own:
