@@ -11,14 +11,16 @@ unexport PYTHONDONTWRITEBYTECODE
 BUNDLING ?= auto
 ARCHITECTURE ?= x86_64
 PYTEST ?= pytest
+CDK ?= newest
 # More than two processors can run at once, since many tests wait: for servers, queues, timeouts.
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test compat chaos fuzz unit check lint format synth package template docs mutants bench bench-quick lock clean
+.PHONY: help setup system-packages demo local test compat compat-one chaos fuzz unit infra integration e2e test-docs check \
+  lint workflows format synth package template docs mutants bench bench-quick lock audit release-check release clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready node_modules/.ready  ## create the environments (all other targets depend on it)
 
@@ -42,6 +44,9 @@ node_modules/.ready: package.json package-lock.json .venv/.ready
 	@npm ci --no-fund --no-audit --loglevel=error
 	@touch $@
 
+system-packages:  ## the Debian packages that tests use, as far as they are missing (needs root, or sudo)
+	@.ci/system-packages
+
 demo: setup  ## deploy into a local AWS, put files, verify what arrives; exit 0 if every byte is equal (PARTNER=partner.json)
 	@$(BIN)/python -m local demo $(if $(PARTNER),--partner "$(PARTNER)")
 
@@ -54,6 +59,9 @@ test: setup  ## all tests: unit, infra, integration, e2e, docs (WORKERS=4)
 compat: setup  ## the oldest and the newest CDK, Python 3.11 to 3.14 (those that this machine has)
 	@.ci/compat
 
+compat-one: setup  ## construct and function on one Python with one CDK (PYTHON=python3.12 CDK=oldest|newest)
+	@.ci/compat $(PYTHON) $(CDK)
+
 chaos: setup  ## inject faults for minutes, then reconcile the outcome of every object (CHAOS="--seed 7 --rules")
 	@$(BIN)/python -m chaos $(CHAOS)
 
@@ -63,18 +71,38 @@ fuzz: setup  ## malformed SFTP replies, SSH handshakes, events and keys, with th
 unit: setup  ## the fast tests only
 	@$(PYTEST) tests/unit --numprocesses=2
 
-check: lint test  ## what CI runs
+infra: setup  ## the construct, the bundle, the wheel
+	@$(PYTEST) tests/infra --numprocesses=$(WORKERS)
+
+integration: setup  ## the function with real SFTP servers
+	@$(PYTEST) tests/integration --numprocesses=$(WORKERS)
+
+e2e: setup  ## the real stack in a local AWS
+	@$(PYTEST) tests/e2e --numprocesses=$(WORKERS)
+
+test-docs: setup  ## what the pages say
+	@$(PYTEST) tests/docs
+
+check: lint test  ## before a pull request: the linters and all tests
 
 mutants: setup  ## mutate the code behind the guarantees, and print the mutants that survive (MUTANTS="named --only breaker")
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
-lint: setup  ## ruff, ruff format, mypy --strict
+lint: setup workflows  ## ruff, ruff format, mypy --strict, workflows
 	@ruff check .
 	@ruff format --check .
 	@mypy
-	@mypy local bench chaos fuzz app.py
+	@mypy local bench chaos fuzz release app.py
 	@mypy docs/draw_dashboard.py
 	@mypy examples
+
+# Offline: what it would look up online are facts about the pinned actions, which do not change with the tree.
+workflows: setup  ## examine the workflows and the forms of the forge
+	@zizmor --offline --quiet --strict-collection --persona=pedantic .github
+	@check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	@check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	@check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 
 format: setup  ## let ruff rewrite the code
 	@ruff check --fix .
@@ -130,6 +158,16 @@ lock: setup  ## update the hash locks of the function, the local AWS and the tem
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  tests/infra/checkov/requirements.in -o tests/infra/checkov/requirements.txt
+
+audit: setup  ## known vulnerabilities of what the locks pin; says so where no database answers
+	@$(BIN)/python -m release audit
+
+release-check: setup  ## build/release: build, examine and try what a release consists of (TAG=v1.0.0 also requires what publishing needs)
+	@$(BIN)/python -m release check $(if $(TAG),--tag "$(TAG)")
+
+release:  ## the release page of TAG on the forge, of what release-check has built (needs gh, and its token)
+	@gh release create "$(TAG)" --verify-tag --notes-file build/release/notes.md \
+	  $(if $(findstring rc,$(TAG)),--prerelease) build/release/dist/* build/release/assets/*
 
 clean:  ## remove generated files
 	@rm -rf .venv node_modules .local build dist cdk.out docs/api package.zip .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -197,10 +197,9 @@ class TwinFiles:
         which = "posix_rename" if posix else "rename"
         if not there.exists():
             raise Refused(self._measured.answer(f"{which}_missing") or Status.NO_SUCH_FILE)
-        if not posix:
-            self._say("rename")
+        self._say(which)
         if posixpath.dirname(self.normal(old)) != posixpath.dirname(self.normal(new)):
-            self._say("rename_across_directories")
+            self._say(f"{which}_across_directories")
         if target.exists():
             self._say(f"{which}_over_existing", otherwise=Status.FAILURE)
         with _as_status():

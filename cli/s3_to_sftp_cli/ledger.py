@@ -1,6 +1,6 @@
 """Reads the ledger: what became of each object version. Nothing here writes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -213,6 +213,33 @@ class LedgerReader:
             if not answer.get("LastEvaluatedKey"):
                 return total
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def with_unfinished_action(self, days: Sequence[date], *, most: int) -> tuple[list[Record], bool]:
+        """Return deliveries of these days with something left to do in S3, and whether these are all.
+
+        Args:
+            days: In UTC, in the order in which they are looked at.
+            most: Items that DynamoDB reads at most; of each day the latest ones first.
+
+        Raises:
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        found: list[Record] = []
+        for day in days:
+            request = self._status_query(f"DELIVERED#{day.isoformat()}")
+            request["ExpressionAttributeNames"] |= {"#after": "after", "#state": "state"}
+            request["ExpressionAttributeValues"] |= {":pending": {"S": "pending"}, ":copied": {"S": "copied"}}
+            request |= {"FilterExpression": "#after.#state IN (:pending, :copied)", "ScanIndexForward": False}
+            while True:
+                if most <= 0:
+                    return found, False
+                answer = self._client.query(**request, Limit=most)
+                most -= answer["ScannedCount"]
+                found += [_record(item) for item in map(_plain, answer["Items"]) if _is_version(item)]
+                if not answer.get("LastEvaluatedKey"):
+                    break
+                request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return found, True
 
     def _by_status(
         self,

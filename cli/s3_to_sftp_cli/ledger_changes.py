@@ -15,6 +15,7 @@ from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.object_name import typed_key, typed_object
 from s3_to_sftp_cli.operator_messages import Request
+from s3_to_sftp_cli.partner_files import details_of_confirmed
 
 _CONFLICTS = 3
 _OF_ONE_ATTEMPT = (
@@ -72,7 +73,10 @@ class LedgerWriter:
         """
         receipt = confirmed_receipt(record)
         day = datetime.fromtimestamp(request.at, UTC).date().isoformat()
-        put = {"state": "DELIVERED", "status": f"DELIVERED#{day}", "receipt": receipt, **_names(record)}
+        put: dict[str, Any] = {"state": "DELIVERED", "status": f"DELIVERED#{day}", "receipt": receipt}
+        put |= _names(record)
+        if record.item.get("plan"):  # its number, which the partner has, does not go to the next object
+            put["had_other_names"] = True
         self._end(record, request, put, removed=(*_OF_ONE_ATTEMPT, *_AT_THE_PARTNER, "reason"))
         return receipt
 
@@ -245,7 +249,8 @@ def confirmed_receipt(record: Record) -> dict[str, Any]:
         "recovered": True,
         "request_id": record.owner or "",
     }
-    return {**receipt, "sha256": commit["sha256"]} if commit.get("sha256") else receipt
+    receipt |= {"sha256": commit["sha256"]} if commit.get("sha256") else {}
+    return {**receipt, **details_of_confirmed(record)}
 
 
 def _exact(value: Any) -> Any:

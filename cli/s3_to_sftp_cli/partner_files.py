@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from s3_to_sftp.errors import RuleRefused
+from s3_to_sftp.errors import LedgerError, RuleRefused
 from s3_to_sftp.rules.plan_facts import PlanFacts
+from s3_to_sftp.rules.recorded_plan import plan_from_text
 from s3_to_sftp.state.items import VersionItem
-from s3_to_sftp.state.ledger import Commit
+from s3_to_sftp.state.ledger import DATA, Commit
+from s3_to_sftp.state.receipt import sent_details
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import typed
 from s3_to_sftp_cli.ledger import LedgerReader, Record
@@ -110,6 +112,28 @@ def confirmed_file(record: Record) -> tuple[str, Mapping[str, Any]] | None:
         )
     ((name, file),) = asked.items()
     return file.remote_path, _with_confirmed(record, name)
+
+
+def details_of_confirmed(record: Record) -> Mapping[str, Any]:
+    """Return what the receipt says besides: what was sent in place of the object's bytes, and by which rules.
+
+    Raises:
+        CliError: The item is corrupt.
+    """
+    version = version_of(record)
+    commit = version.commit
+    if commit is None:
+        return {}
+    try:
+        number = plan_from_text(commit.plan).number if commit.plan else None
+    except LedgerError as error:
+        raise CliError(error.reason, hint=error.hint, code=ExitCode.CONFLICT) from None
+    beside = [file.remote_path for name, file in version.steps.items() if name != DATA and file.is_renamed]
+    return {
+        **(sent_details(commit.sent) if commit.sent is not None else {}),
+        **({"sequence": number} if number is not None else {}),
+        **({"companions": beside} if beside else {}),
+    }
 
 
 def is_refused_beside_its_data(record: Record) -> bool:

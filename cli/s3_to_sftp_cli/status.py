@@ -8,6 +8,7 @@ from typing import Any
 from s3_to_sftp_cli.delivery import DeployedDelivery
 from s3_to_sftp_cli.sequences import Sequence
 from s3_to_sftp_cli.times import from_epoch
+from s3_to_sftp_cli.unfinished_actions import UnfinishedActions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,6 +261,7 @@ class Status:
         dead_letters: None: the function has no dead-letter queue.
         today: Today's deliveries.
         held: Sequences whose last number is held by an object, while others wait for the next one.
+        after: What is left to do with delivered objects in S3; None: the partner has no rules.
     """
 
     at: datetime
@@ -273,6 +275,7 @@ class Status:
     dead_letters: DeadLetters | Unavailable | None
     today: Today | Unavailable
     held: tuple[Sequence, ...] | Unavailable = ()
+    after: UnfinishedActions | Unavailable | None = None
 
     def parts(self) -> dict[str, Any]:
         """Return the parts by their names in JSON."""
@@ -286,6 +289,7 @@ class Status:
             "dead_letters": self.dead_letters,
             "today": self.today,
             "sequences_held": self.held,
+            "after_delivery": self.after,
         }
 
 
@@ -357,6 +361,8 @@ def _json_of(part: Any) -> Any:
                 "window_opens_at": None if part.opens_at is None else from_epoch(part.opens_at),
                 "waiting_for_drop": part.waiting_for_drop,
             }
+        case UnfinishedActions():
+            return part.as_json()
         case tuple():
             return [sequence.as_json() for sequence in part]
         case DeadLetters():

@@ -9,6 +9,7 @@ from s3_to_sftp_cli.object_name import typed_object, typed_pattern
 from s3_to_sftp_cli.object_selection import IN_FLIGHT_STATES
 from s3_to_sftp_cli.sequences import Sequence
 from s3_to_sftp_cli.status import DeadLetters, InFlight, Partner, Pause, Queue, Status, Unavailable
+from s3_to_sftp_cli.unfinished_actions import UnfinishedActions
 
 PAUSE_FORGOTTEN_SECONDS = 12 * 3600
 """A pause without an end is forgotten after this time; the alarm uses the same."""
@@ -69,11 +70,23 @@ def _advice(status: Status) -> Iterator[tuple[str, str]]:
         yield "pin the trusted host key and deploy before its time is over", ""
     if isinstance(status.dead_letters, DeadLetters) and status.dead_letters.count:
         yield from _about_dead_letters(status.dead_letters)
+    if (
+        isinstance(status.after, UnfinishedActions)
+        and status.after.failed
+        and not _names_failed_action(status)
+    ):
+        yield "when the cause is fixed: does what is left to do in S3", "redrive --error AfterDeliveryFailed"
     if not isinstance(status.held, Unavailable):
         for sequence in status.held:
             yield from _about_number(sequence, status)
     if _waits_too_long(status):
         yield "objects are waiting, and nothing is paused", "logs --since 1h"
+
+
+def _names_failed_action(status: Status) -> bool:
+    """Return whether the dead letters lead to the same command."""
+    groups = status.dead_letters.groups if isinstance(status.dead_letters, DeadLetters) else None
+    return any(group.error == "AfterDeliveryFailed" for group in groups or ())
 
 
 def _about_partner(partner: Partner) -> Iterator[tuple[str, str]]:

@@ -32,6 +32,7 @@ from s3_to_sftp_cli.status import (
     Unavailable,
     Upload,
 )
+from s3_to_sftp_cli.unfinished_actions import UnfinishedActions, read_unfinished
 
 MOST_TODAY = 20_000
 """Deliveries that are counted in the ledger; more are taken from CloudWatch."""
@@ -60,6 +61,9 @@ _Observation = tuple[int, float]
 
 _P = TypeVar("_P")
 
+_COUNT_EVERY_SECONDS = 60
+"""DynamoDB may read 2,000 items for what is left to do in S3."""
+
 
 class StatusReader:
     """Reads the status again and again: what is known already is not read again.
@@ -75,6 +79,7 @@ class StatusReader:
         self._delivery = delivery
         self._ledger = ledger
         self._today = _TodaysDeliveries(ledger)
+        self._unfinished: tuple[datetime, UnfinishedActions] | None = None
         self._progress: dict[tuple[str, str, str], tuple[_Observation, ...]] = {}
 
     def read(self, now: datetime) -> Status:
@@ -101,6 +106,7 @@ class StatusReader:
             ),
             today=_part("dynamodb", lambda: self._deliveries_today(now)),
             held=_part("dynamodb", lambda: self._held(in_flight)),
+            after=_part("dynamodb", lambda: self._after(now)),
         )
 
     def _held(self, in_flight: InFlight | Unavailable) -> tuple[Sequence, ...]:
@@ -108,6 +114,14 @@ class StatusReader:
         if isinstance(in_flight, Unavailable) or not in_flight.waiting_for_number:
             return ()
         return tuple(each for each in read_sequences(self._ledger) if each.holder is not None)
+
+    def _after(self, now: datetime) -> UnfinishedActions | None:
+        """Return what is left to do in S3; None: without rules there is nothing."""
+        if not self._delivery.rules:
+            return None
+        if self._unfinished is None or (now - self._unfinished[0]).total_seconds() >= _COUNT_EVERY_SECONDS:
+            self._unfinished = now, read_unfinished(self._ledger, now)
+        return self._unfinished[1]
 
     def _pause(self, now: float) -> Pause | None:
         item = self._ledger.item("delivery", "hold")

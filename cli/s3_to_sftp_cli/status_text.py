@@ -59,6 +59,8 @@ def status_lines(status: Status, *, width: int, advice: Sequence[tuple[str, str]
         labelled("" if number else "sending", upload, width=width, gap=3)
         for number, upload in enumerate(_sending(status))
     ]
+    if after := list(_after(status)):
+        lines.append(labelled("after", after, width=width))
     lines.append(labelled("today", _today(status.today), width=width))
     for number, (why, command) in enumerate(advice):
         parts: list[str | Text] = [f"({why})"]
@@ -265,6 +267,15 @@ def _held(status: Status) -> Iterator[list[str | Text]]:
         since = clock(from_epoch(sequence.taken_at), now=status.at)
         held = f"{sequence.name}: {sequence.holder.name} has number {sequence.number} since {since} ({state})"
         yield [Text(printable(held), style=_WARNING), f"{count_text(waiting, 'object')} waiting for the next"]
+
+
+def _after(status: Status) -> Iterator[str | Text]:
+    if isinstance(status.after, Unavailable):
+        if status.after != status.in_flight:
+            yield Text(str(status.after), style=_WARNING)
+    elif status.after is not None:
+        style = _WARNING if status.after.failed else ""
+        yield from (Text(part, style=style) for part in status.after.in_words())
 
 
 def _today(today: Today | Unavailable) -> Iterator[str | Text]:

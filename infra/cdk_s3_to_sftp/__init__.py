@@ -1,5 +1,7 @@
 """Deliver every object of S3 buckets to a partner's SFTP server."""
 
+from importlib.metadata import version
+
 from cdk_s3_to_sftp.function_package import function_package
 
 with function_package():
@@ -28,6 +30,9 @@ with function_package():
     from s3_to_sftp.rules.profiles import Period
     from s3_to_sftp.rules.sequence import Reset, Sequence
     from s3_to_sftp.rules.window import Rate, Window
+
+__version__ = version("cdk-s3-to-sftp")
+"""Version of the distribution, as pyproject.toml has it."""
 
 __all__ = [
     "AfterDelivery",

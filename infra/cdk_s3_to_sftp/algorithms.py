@@ -34,6 +34,12 @@ class Algorithms:
     policy: Policy | None = None
 
     def __post_init__(self) -> None:
+        if self.policy is not None and not isinstance(self.policy, Policy):
+            raise InvalidArgument(
+                "policy",
+                "must be one of Algorithms.fips() and Algorithms.post_quantum_required(), got "
+                f"{self.policy!r}",
+            )
         check_fields(self)
         check_no_private_key("allow", *self.allow)
         for name in self.allow:
@@ -51,8 +57,8 @@ class Algorithms:
         """Offer only what the FIPS policies of Red Hat and AWS Transfer Family have in common.
 
         NIST curves, Diffie-Hellman groups 14 and 16, ECDSA and RSA with SHA-2, AES with GCM or CTR, HMAC with
-        SHA-2. This is about the algorithms: the function's cryptographic library is not a module that was
-        validated under FIPS 140.
+        SHA-2. This is about the names of algorithms: the function's cryptographic library is not a module
+        that was validated under FIPS 140, and synth warns of it.
         """
         return cls(policy=Policy.FIPS)
 
@@ -60,8 +66,10 @@ class Algorithms:
     def post_quantum_required(cls) -> "Algorithms":
         """Offer only key exchanges whose recordings a quantum computer cannot read: `mlkem768x25519-sha256`.
 
-        OpenSSH has it from 9.9 on. The older `sntrup761x25519-sha512` is not in the function's SSH library.
-        Host keys and logins are signed as usual: a signature cannot be forged for a handshake of the past.
+        OpenSSH has it from 9.9 on, and prefers it from 10.0 on. The function's SSH library has no other: a
+        server with only `sntrup761x25519-sha512` (OpenSSH 8.5 to 9.8), or only NIST curves with ML-KEM, is
+        refused, and so is its `profile` at synth. Host keys and logins are signed as usual: a signature
+        cannot be forged for a handshake of the past.
         """
         return cls(policy=Policy.POST_QUANTUM_REQUIRED)
 

@@ -7,6 +7,7 @@ from typing import Literal
 import aws_cdk as cdk
 from constructs import IConstruct
 
+_LONGEST_NAME = 255
 _SECONDS_IN_A = {"seconds": 1, "hours": 3600, "days": 86_400}
 
 
@@ -127,6 +128,13 @@ def check_directory(directory: str | None, *, otherwise: str) -> None:
             "directory",
             "must not begin with '~', which SFTP does not expand: write the absolute path, or one relative "
             f"to the login directory (leave it out for {otherwise}), got {directory!r}",
+        )
+    if longest := next((name for name in directory.split("/") if len(name.encode()) > _LONGEST_NAME), ""):
+        raise InvalidArgument(
+            "directory",
+            f"must have names of at most {_LONGEST_NAME} bytes between '/', as file systems allow, got one "
+            f"of "
+            f"{len(longest.encode())} that begins with {longest[:40]!r}",
         )
 
 

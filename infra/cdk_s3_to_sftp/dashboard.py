@@ -127,6 +127,7 @@ def _how_much(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
             delivery.metric_bytes(label="bytes delivered", color=_GREEN),
             delivery.metric_superseded(label="superseded", color=_GREY),
             delivery.metric_gone(label="gone from S3", color=_GREY),
+            delivery.metric_filtered(label="filtered out", color=_GREY),
             delivery.metric_failed(label="failed attempts", color=_ORANGE),
             delivery.metric_deferred(label="deferred", color=_ORANGE),
             delivery.metric_dead_lettered(label="dead-lettered", color=_RED),

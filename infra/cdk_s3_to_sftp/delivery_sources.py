@@ -227,7 +227,7 @@ class DeliverySources(Construct):
             return
         if not is_token(self.server.host) and not is_token(self.server.port):
             for name in document.sequences:
-                claim_sequence(self, name, server=f"{self.server.host}:{self.server.port}")
+                claim_sequence(self, name, server=self.server.address)
         if self._rules_layer is None:
             self._rules_layer = RulesLayer(
                 self, "Rules", document=document, function=self.function, partner=self.server.host

@@ -79,7 +79,7 @@ def claim_sequence(scope: Construct, name: str, *, server: str) -> None:
 
 
 def _claim(scope: Construct, argument: str, kind: str, resource: IConstruct, arn: str, why: str) -> None:
-    named = _name_of(resource, arn)
+    named = name_of(resource, arn)
     if other := _user_of(resource, named) or _user_of(scope.node.root, named):
         raise InvalidArgument(argument, f"must be a {kind} of its own, got the {kind} of {other}: {why}")
     entry = json.dumps({"resource": named, "by": scope.node.path})
@@ -89,7 +89,7 @@ def _claim(scope: Construct, argument: str, kind: str, resource: IConstruct, arn
         scope.node.root.node.add_metadata(_USED_BY, entry)
 
 
-def _name_of(resource: IConstruct, arn: str) -> str:
+def name_of(resource: IConstruct, arn: str) -> str:
     """Return what two imports of one resource have in common: its ARN, or the expression for it."""
     stack = cdk.Stack.of(resource)
     return f"{stack.node.path}: {json.dumps(stack.resolve(arn))}" if is_token(arn) else arn

@@ -3,22 +3,26 @@
 Only what was tried can contradict: where a measurement says nothing, nothing is refused.
 """
 
-import posixpath
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from constructs import Construct
 
 from cdk_s3_to_sftp.annotations import validate_with
 from cdk_s3_to_sftp.arguments import is_token
 from cdk_s3_to_sftp.function_settings import FunctionSettings, connections_per_function
+from cdk_s3_to_sftp.measured_renames import contradictions_of_names, showed
+from cdk_s3_to_sftp.rule_advice import Advice, joined_advice
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source
-from s3_to_sftp.algorithm_rule import WEAK, AlgorithmRule, Kind
-from s3_to_sftp.delivery_plan import IfExists
+from s3_to_sftp.algorithm_rule import WEAK, AlgorithmRule, Kind, Policy
 from s3_to_sftp.measured_server import LONGEST_NAME, OK, MeasuredServer
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.invalid import InvalidRule
+from s3_to_sftp.rules.name_lengths import longest_data_name, names_beside
 
 _AUTHORITY = "@cert-authority"
+_LEFT_OUT = {"mode": None, "preserve_time": False}
 _RSA = ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")
 
 
@@ -52,53 +56,63 @@ _AGAIN = "If the server has changed since then, measure it again (s3-to-sftp doc
 
 def contradictions(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
     """Yield what rules demand and the server does not do, as sentences: rule, what it showed, what to do."""
-    yield from _of_temporary_names(rules, measured)
-    yield from _of_existing_names(rules, measured)
+    yield from contradictions_of_names(rules, measured)
     yield from _of_attributes(rules, measured)
-    longest = rules.max_name_length or LONGEST_NAME
-    if measured.longest_name < longest:
+    if measured.longest_name < LONGEST_NAME:
+        yield from _of_lengths(rules, measured)
+
+
+def _of_lengths(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
+    most, longest = measured.longest_name, longest_data_name(rules)
+    shows = f"but {showed(measured)} that it takes names of {most} characters at most"
+    shorter = _longest_that_fits(rules, most)
+    if longest > most:
         given = "is not given" if rules.max_name_length is None else f"is {rules.max_name_length}"
-        yield (
-            f"max_name_length {given}, but {_showed(measured)} that it takes names of "
-            f"{measured.longest_name} characters at most: set max_name_length={measured.longest_name}."
-        )
+        if shorter or not _is_allowed(rules, most):
+            instead = f"set max_name_length={shorter}" if shorter else "give name a template of shorter names"
+            yield f"max_name_length {given}, {shows}: {instead}."
+            return
+    for name in names_beside(rules, min(longest, most)):
+        if name.length > most:
+            given = f"{name.template!r}" if name.template else "not given"
+            added = f", {name.added} of them added while a file is written" if name.added else ""
+            instead = f"set max_name_length={shorter}" if shorter else f"write a shorter name in {name.rule}"
+            yield (
+                f"{name.rule} is {given}, which makes names of up to {name.length} characters{added}, "
+                f"{shows}: {instead}."
+            )
+            return
 
 
-def _of_temporary_names(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
-    if rules.is_direct:
-        return
-    if (code := measured.answer("rename")) not in (None, OK):
-        yield (
-            f"temporary is {rules.temporary!r}, but {_showed(measured)} that it refuses RENAME "
-            f"(status {code}): set temporary='{{name}}', with a marker after the data."
-        )
-    elif posixpath.dirname(rules.temporary or "") and (
-        code := measured.answer("rename_across_directories")
-    ) not in (None, OK):
-        yield (
-            f"temporary is {rules.temporary!r}, but {_showed(measured)} that it does not rename from one "
-            f"directory into another (status {code}): give temporary without a directory."
-        )
+def _longest_that_fits(rules: DeliveryRules, most: int) -> int | None:
+    """Return the highest max_name_length that keeps every name within `most` characters, if one does."""
+    for length in range(most, 0, -1):
+        if all(each.length <= most for each in names_beside(rules, length)) and _is_allowed(rules, length):
+            return length
+    return None
 
 
-def _of_existing_names(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
-    if rules.if_exists is not IfExists.REPLACE:
-        return
-    ways = {
-        name: measured.answer(name)
-        for name in ("posix_rename_over_existing", "rename_over_existing", "remove")
-        if measured.answer(name) is not None
-    }
-    # A file can also be moved aside, and removed when the new one stands.
-    if ways and OK not in ways.values():
-        shown = ", ".join(f"{name.replace('_', ' ')}: status {code}" for name, code in ways.items())
-        yield (
-            f"if_exists is REPLACE, but {_showed(measured)} that an existing file can be neither replaced "
-            f"nor removed ({shown}): set if_exists=IfExists.REFUSE, or SKIP, or NEW_NAME."
-        )
+def _is_allowed(rules: DeliveryRules, max_name_length: int) -> bool:
+    try:
+        replace(rules, max_name_length=max_name_length)
+    except InvalidRule:
+        return False
+    return True
 
 
 def _of_attributes(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
+    for name, what in _attributes_not_kept(rules, measured):
+        advice = joined_advice(
+            rules,
+            Advice(text="set require_attributes=False", changes={"require_attributes": False}),
+            Advice(text=f"leave {name} out", changes={name: _LEFT_OUT[name]}),
+            is_wrong=lambda changed: name in dict(_attributes_not_kept(changed, measured)),  # noqa: B023 - used now
+        )
+        yield f"{name} is required (require_attributes), but {showed(measured)} that it {what}: {advice}."
+
+
+def _attributes_not_kept(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[tuple[str, str]]:
+    """Yield the rules that the server does not keep, with what it does."""
     if not rules.require_attributes:
         return
     for rule, is_set, answer, taken in (
@@ -108,13 +122,10 @@ def _of_attributes(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[s
         code = measured.answer(answer)
         if not is_set or code is None or (code == OK and taken is not False):
             continue
-        what = (
-            f"refuses SETSTAT (status {code})" if code != OK else "says OK to SETSTAT and keeps what it had"
-        )
-        yield (
-            f"{rule} is required (require_attributes), but {_showed(measured)} that it {what}: set "
-            f"require_attributes=False, or leave {rule} out."
-        )
+        if code != OK:
+            yield rule, f"refuses SETSTAT (status {code})"
+        else:
+            yield rule, "says OK to SETSTAT and keeps what it had"
 
 
 def _of_server(server: SftpServer, measured: MeasuredServer) -> Iterator[str]:
@@ -122,7 +133,7 @@ def _of_server(server: SftpServer, measured: MeasuredServer) -> Iterator[str]:
         here = f"{server.host}:{server.port}"
         if here != measured.server:
             yield (
-                f"profile must be of {here}, but it is what {_showed(measured)}: measure this server, "
+                f"profile must be of {here}, but it is what {showed(measured)}: measure this server, "
                 "or leave profile out."
             )
     yield from _of_host_keys(server, measured)
@@ -138,7 +149,7 @@ def _of_host_keys(server: SftpServer, measured: MeasuredServer) -> Iterator[str]
     if {_key(key) for key in keys}.isdisjoint(map(_key, measured.host_keys)):
         types = ", ".join(key.partition(" ")[0] for key in measured.host_keys)
         yield (
-            f"host_keys has none of the keys that {_showed(measured)} ({types}): verify the keys with the "
+            f"host_keys has none of the keys that {showed(measured)} ({types}): verify the keys with the "
             "partner out of band, and pin one that the server has."
         )
 
@@ -155,8 +166,12 @@ def _of_algorithms(server: SftpServer, measured: MeasuredServer) -> Iterator[str
         instead = (
             f"allow what it has (Algorithms(allow={old}))" if old and not rule.policy else f"change {name}"
         )
+        if rule.policy is Policy.POST_QUANTUM_REQUIRED and kind is Kind.KEY_EXCHANGE:
+            instead = (
+                "leave the policy out: the function's SSH library has no other one with post-quantum security"
+            )
         yield (
-            f"{name} offers only {', '.join(ours)} for {kind}, but {_showed(measured)} that it has only "
+            f"{name} offers only {', '.join(ours)} for {kind}, but {showed(measured)} that it has only "
             f"{', '.join(theirs)}: ask the partner to enable one of ours, or {instead}."
         )
 
@@ -179,7 +194,7 @@ def _of_streams(max_connections: int, measured: MeasuredServer) -> Iterator[str]
     if measured.keeps_second_handle is False:
         yield (
             f"max_connections is {max_connections}, which is for parallel streams into one file, but "
-            f"{_showed(measured)} that it does not keep together what two handles write: set "
+            f"{showed(measured)} that it does not keep together what two handles write: set "
             "max_connections=2."
         )
 
@@ -188,7 +203,7 @@ def _of_directory(directory: str, measured: MeasuredServer) -> Iterator[str]:
     if measured.writable.get(directory) is False:
         where = repr(directory) if directory else "left out"
         yield (
-            f"directory is {where}, but {_showed(measured)} that no file can be created there: ask the "
+            f"directory is {where}, but {showed(measured)} that no file can be created there: ask the "
             "partner for the right to write, or choose another directory."
         )
 
@@ -205,7 +220,3 @@ def _rules(server: SftpServer, sources: Sequence[Source]) -> Iterator[DeliveryRu
 
 def _key(line: str) -> str:
     return " ".join(line.split()[:2])
-
-
-def _showed(measured: MeasuredServer) -> str:
-    return f"{measured.server} showed on {measured.measured_at}"

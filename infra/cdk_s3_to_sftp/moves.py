@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
+import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct, IConstruct
 
-from cdk_s3_to_sftp.annotations import warn
+from cdk_s3_to_sftp.annotations import validate_with, warn
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
 from cdk_s3_to_sftp.source_registry import identity
 from cdk_s3_to_sftp.sources import Source
 from s3_to_sftp.rules.after_delivery import AfterAction, AfterDelivery
+from s3_to_sftp.rules.key_patterns import LONGEST_KEY
 
 _SOURCES: dict[IConstruct, list["_Place"]] = {}
 _TARGETS: dict[IConstruct, list["_Place"]] = {}
@@ -73,6 +75,13 @@ def target_of(scope: Construct, source: Source, rule: AfterDelivery) -> Target |
     bucket = _named(scope, rule.bucket) if rule.bucket else source.bucket
     known = "" if is_token(source.prefix) else source.prefix or ""
     target = Target(bucket=bucket, name=rule.bucket, prefix=rule.prefix + known)
+    shortest = len((target.prefix + ("" if is_token(source.suffix) else source.suffix or "")).encode())
+    if shortest >= LONGEST_KEY:
+        raise InvalidArgument(
+            "rules",
+            f"must move objects to keys of at most {LONGEST_KEY} bytes, which is what S3 takes, got "
+            f"{shortest} for 'prefix' of after_delivery together with those of {source}: shorten the prefix",
+        )
     place = (
         _place(scope, bucket, target.prefix, source)
         if bucket is not None
@@ -87,6 +96,7 @@ def target_of(scope: Construct, source: Source, rule: AfterDelivery) -> Target |
     for origin in _SOURCES.setdefault(scope.node.root, []):
         _refuse_loop(scope, origin, place)
     _TARGETS.setdefault(scope.node.root, []).append(place)
+    validate_with(scope, lambda: _warn_of_replaced_copies(scope, target))
     if bucket is None:
         warn(
             scope,
@@ -98,6 +108,31 @@ def target_of(scope: Construct, source: Source, rule: AfterDelivery) -> Target |
             f"Import it, as in Bucket.from_bucket_name(stack, 'Archive', {rule.bucket!r}), with its key.",
         )
     return target
+
+
+def _warn_of_replaced_copies(scope: Construct, target: Target) -> list[str]:
+    """Warn at synth, when all of the app is known, of a bucket in which a copy replaces an earlier one."""
+    if not has_versions(target.bucket):
+        where = repr(target.name) if target.name else "the bucket of the source"
+        warn(
+            scope,
+            "moveReplacesEarlierCopies",
+            f"Delivered objects are moved to {target.prefix + '*'!r} in {where}, which is not known to have "
+            "versions: an object of the same key that was moved there before is replaced, and is lost. "
+            "Turn on "
+            "versioning (versioned=True), or put objects only under keys with a date or another part that "
+            "never "
+            "comes again, and acknowledge this.",
+        )
+    return []
+
+
+def has_versions(bucket: s3.IBucket | None) -> bool:
+    """Return whether the app creates the bucket, and with versions; of an imported one that is not known."""
+    if bucket is None or not is_made_here(bucket):
+        return False
+    versions = getattr(bucket.node.default_child, "versioning_configuration", None)
+    return "Enabled" in str(cdk.Stack.of(bucket).resolve(versions))
 
 
 def _named(scope: Construct, name: str) -> s3.IBucket | None:

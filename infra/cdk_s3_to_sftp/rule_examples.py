@@ -9,6 +9,7 @@ from constructs import IConstruct
 
 from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
+from cdk_s3_to_sftp.hours_warnings import check_hours
 from cdk_s3_to_sftp.openpgp import check_keys
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.source_registry import identity
@@ -169,9 +170,10 @@ def warn_of_rules(scope: IConstruct, rules: DeliveryRules) -> None:
     """Warn if rules weaken a guarantee, or if nothing shows at synth that they can be kept.
 
     Raises:
-        InvalidRule: Keys that they name cannot be used today.
+        InvalidRule: Keys that they name cannot be used today, or no window opens within a year.
     """
     check_keys(scope, rules)
+    check_hours(scope, rules)
     if rules.is_direct:
         warn(
             scope,

@@ -42,12 +42,14 @@ from cdk_s3_to_sftp.monitoring import Monitoring
 from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
 from cdk_s3_to_sftp.operator_permissions import OperatorPermissions
 from cdk_s3_to_sftp.outputs import DeliveryOutputs, add_outputs, addresses_of
+from cdk_s3_to_sftp.pass_checks import refuse_at_synth_what_takes_too_long
 from cdk_s3_to_sftp.permissions import Permissions
 from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_dead_letter_queue, make_dead_letter_queue, make_queue
 from cdk_s3_to_sftp.resources import KEEP_VERSIONS_FOR, DataProtection, make_bucket, make_log, make_secret
 from cdk_s3_to_sftp.rule_examples import has_cut_off, warn_of_rules
 from cdk_s3_to_sftp.server import SftpServer
+from cdk_s3_to_sftp.shared_servers import warn_of_shared_server
 from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.tagging import tag_with_partner
 
@@ -346,6 +348,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         if server.rules:
             warn_of_rules(self, server.rules)
         warn_of_algorithms(self, server)
+        warn_of_shared_server(self, server, self.credentials, max_connections=max_connections)
         for source in sources:
             self._add(source)
         if outputs:
@@ -354,6 +357,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         validate_with(self, self._errors)
         validate_with(self, self._queue_policies.errors)
         refuse_at_synth_what_contradicts(self, settings, lambda: self._sources)
+        refuse_at_synth_what_takes_too_long(self, server, timeout, lambda: self._sources)
         warn_at_synth_of_network(self, settings, self.security_groups)
 
     @property

@@ -129,6 +129,11 @@ class SftpServer:
         """What the server showed; None: not known."""
         return self.profile if isinstance(self.profile, MeasuredServer) else None
 
+    @property
+    def address(self) -> str:
+        """`host:port`, the same for all ways to write the name; known at synth only if both are."""
+        return f"{self.host.lower().removesuffix('.')}:{self.port}"
+
     def check_replies_within(self, timeout: cdk.Duration) -> None:
         """Refuse a function timeout that is too short to wait for one reply of the server.
 
@@ -202,6 +207,8 @@ def _check_host(host: str) -> None:
             f"must be a valid DNS name, with at most {_LONGEST_LABEL} characters between two dots "
             f"and {_LONGEST_NAME} in total, got {len(host)} characters that begin with {host[:32]!r}",
         )
+    if why := _unreachable(host):
+        raise InvalidArgument("host", f"must be the name or address of one server, got {host!r}, which {why}")
     if _NAME.fullmatch(host) or _is_address(host):
         return
     raise InvalidArgument(
@@ -209,6 +216,18 @@ def _check_host(host: str) -> None:
         "must be a bare name or address such as sftp.partner.example (no sftp://, no user@, no :port, no "
         f"path), got {host!r}",
     )
+
+
+def _unreachable(host: str) -> str:
+    """Return why no server can be there, as the end of a sentence; empty: one may be."""
+    if _is_address(host):
+        address = ipaddress.ip_address(host)
+        is_for_many = address.is_multicast or address == ipaddress.ip_address("255.255.255.255")
+        return "stands for no machine, or for many" if address.is_unspecified or is_for_many else ""
+    labels = host.removesuffix(".").split(".")
+    if len(labels) > 1 and labels[-1].isdecimal() and _NAME.fullmatch(host):
+        return "ends in a number, as addresses do, and is no address"
+    return "has two dots in a row" if "" in labels and _NAME.fullmatch(host) else ""
 
 
 def _is_address(host: str) -> bool:

@@ -173,7 +173,7 @@ def _rules(
         from s3_to_sftp.rules.partner_hours import PartnerHours
 
         drops = Drops(items)
-        hours = PartnerHours(rules, drops)
+        hours = PartnerHours(rules, drops, items)
         pause = DynamoPause(items, timing=hours)
     execution = RulesExecution(
         rules,

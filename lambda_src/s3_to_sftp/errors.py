@@ -32,7 +32,7 @@ DeliveryError
 │   ├── ProtocolViolation         an answer that no SFTP server may give
 │   ├── CheckpointLost            an unfinished file has fewer bytes than were acknowledged
 │   ├── SizeMismatch              the server shows another size than was acknowledged
-│   ├── ResumeNotSupported        the server does not let a file be resumed
+│   ├── ResumeNotSupported        one invocation is too short, and the file cannot be resumed
 │   └── RequestRefused            the server answered a request with an error status
 │       ├── ResumeRefused         the server did not let this file be resumed now
 │       └── TargetNotAFile        the final name belongs to a directory, or to anything else but a file
@@ -268,7 +268,7 @@ class SizeMismatch(TransferError):
 
 
 class ResumeNotSupported(TransferError):
-    """The server does not let a file be resumed, and one invocation cannot send all of it."""
+    """One invocation cannot send all of a file, and it cannot be resumed, for the reason in the line."""
 
     disposition = Disposition.PERMANENT
 

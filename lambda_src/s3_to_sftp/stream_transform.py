@@ -6,6 +6,9 @@ Importing this module costs nothing: it needs only the standard library.
 from collections.abc import Mapping
 from typing import Protocol
 
+BYTES_PER_SECOND = 10e6
+"""Of the object. What is larger than a whole invocation takes at this speed is refused before it is begun."""
+
 
 class StreamTransform(Protocol):
     """One pass over a file: it is given all bytes in order, and gives back what comes out.

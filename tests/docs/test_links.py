@@ -1,4 +1,4 @@
-"""Local links in the README, the docs and the examples."""
+"""Local links in the pages at the top, the docs, the examples and the templates of the forge."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [
-    REPOSITORY / "README.md",
+    *REPOSITORY.glob("*.md"),
+    *(REPOSITORY / ".github").rglob("*.md"),
     *(REPOSITORY / "examples").rglob("*.md"),
     *(REPOSITORY / "docs").rglob("*.md"),
 ]

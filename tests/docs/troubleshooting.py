@@ -92,7 +92,9 @@ MORE = {
     "NameTaken": "On a Windows server two keys may be one name. Put the object again under another key, or "
     "see "
     "[which key a file belongs to](../reference/ledger.md#which-key-a-file-belongs-to).",
-    "ResumeNotSupported": "Ask the partner to allow it; give the function more memory.",
+    "ResumeNotSupported": "Either the server does not let files be resumed: ask the partner to allow it. Or "
+    "the rules write files under their final names: give them a temporary one. More memory gives the "
+    "function more speed.",
     "ResumeRefused": "It will be retried, unless the server does not accept the name itself.",
     "RequestRefused": "A refused RENAME leaves the whole file under its temporary name, where the next "
     "attempt "

@@ -184,6 +184,61 @@ class TestLoops:
             to(made.bucket_name)
 
 
+def test_target_without_room_for_any_key_is_refused(stack: cdk.Stack) -> None:
+    rules = to("archive", "x" * 1000 + "/")
+    delivery = new_delivery(stack, server=partner(rules))
+    with pytest.raises(
+        InvalidArgument, match=r"^rules must move objects to keys of at most 1024 bytes, .* 1027"
+    ):
+        delivery.add_source(bucket(stack), prefix="y" * 22 + "/", suffix=".md")
+
+
+class TestEarlierCopies:
+    def said(self, stack: cdk.Stack) -> list[str]:
+        found = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("is replaced, and"))
+        return [str(each.entry.data) for each in found]
+
+    def test_bucket_that_is_imported_is_warned_of(self, stack: cdk.Stack) -> None:
+        bucket(stack, "archive")
+        new_delivery(stack, server=partner(to("archive", "in/")), bucket=bucket(stack))
+        (sentence,) = self.said(stack)
+        assert sentence.startswith(
+            "Delivered objects are moved to 'in/*' in 'archive', which is not known to"
+        )
+        assert "Turn on versioning (versioned=True), or put objects only under keys with a date" in sentence
+
+    def test_bucket_without_versions_is_warned_of(self, stack: cdk.Stack) -> None:
+        s3.Bucket(stack, "Archive", bucket_name="archive")
+        new_delivery(stack, server=partner(to("archive")), bucket=bucket(stack))
+        assert len(self.said(stack)) == 1
+
+    def test_bucket_of_which_nothing_is_known_is_warned_of(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, server=partner(to("archive-of-orders")), bucket=bucket(stack))
+        assert len(self.said(stack)) == 1
+
+    def test_own_bucket_without_versions_is_warned_of(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, server=partner(MOVE), sources=[Source(s3.Bucket(stack, "Theirs"), prefix="out/")])
+        (sentence,) = self.said(stack)
+        assert "to 'delivered/out/*' in the bucket of the source, which" in sentence
+
+    def test_versions_are_enough(self, stack: cdk.Stack) -> None:
+        s3.Bucket(stack, "Archive", bucket_name="archive", versioned=True)
+        new_delivery(stack, server=partner(to("archive")), bucket=bucket(stack))
+        assert self.said(stack) == []
+
+    def test_versions_that_are_turned_on_later_are_enough(self, stack: cdk.Stack) -> None:
+        made = s3.Bucket(stack, "Archive", bucket_name="archive")
+        new_delivery(stack, server=partner(to("archive")), bucket=bucket(stack))
+        child = made.node.default_child
+        assert isinstance(child, s3.CfnBucket)
+        child.versioning_configuration = s3.CfnBucket.VersioningConfigurationProperty(status="Enabled")
+        assert self.said(stack) == []
+
+    def test_bucket_that_the_construct_creates_has_versions(self, stack: cdk.Stack) -> None:
+        S3ToSftp(stack, "Delivery", server=partner(MOVE), prefix="out/")
+        assert self.said(stack) == []
+
+
 @pytest.mark.parametrize("rules", [TAG, MOVE, DELETE], ids=["tag", "move", "delete"])
 def test_rules_add_no_finding_of_the_rule_packs(rules: DeliveryRules) -> None:
     app = new_app()

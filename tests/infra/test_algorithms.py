@@ -51,6 +51,17 @@ def test_default_and_policies_are_not_warned_of() -> None:
         assert warnings_of(stack, "weakAlgorithm") == []
 
 
+def test_fips_is_warned_to_be_about_names_and_no_validated_module() -> None:
+    fips = SftpServer(HOST, host_keys=[ECDSA], algorithms=Algorithms.fips())
+    (said,) = warnings_of(with_server(fips), "fipsIsAboutNames")
+    assert "restricts the names of the algorithms" in said
+    assert (
+        "It does not make the function's cryptographic library a module that was validated under FIPS" in said
+    )
+    other = SftpServer(HOST, host_keys=[ECDSA], algorithms=Algorithms.post_quantum_required())
+    assert warnings_of(with_server(other), "fipsIsAboutNames") == []
+
+
 @pytest.mark.parametrize(
     ("name", "near"),
     [
@@ -78,6 +89,13 @@ def test_algorithm_that_is_on_anyway_is_refused() -> None:
 def test_policy_and_old_algorithms_exclude_each_other() -> None:
     assert refusal_of(policy=Policy.FIPS, allow=["ssh-rsa"]) == (
         "allow must be empty where the policy is fips, which forbids ssh-rsa, got ssh-rsa"
+    )
+
+
+@pytest.mark.parametrize("policy", ["fips", "modern"])
+def test_policy_in_words_is_refused_with_what_to_write(policy: str) -> None:
+    assert refusal_of(policy=policy) == (
+        f"policy must be one of Algorithms.fips() and Algorithms.post_quantum_required(), got {policy!r}"
     )
 
 

@@ -10,11 +10,13 @@ from aws_cdk import aws_s3 as s3
 
 from cdk_s3_to_sftp import (
     Algorithms,
+    Companion,
     DeliveryRules,
     IfExists,
     InvalidArgument,
     MeasuredServer,
     S3ToSftp,
+    Sequence,
     SftpServer,
     Source,
     profiles,
@@ -26,6 +28,10 @@ HOST = "sftp.partner.example"
 FILES = Path(__file__).parents[1] / "support" / "measured"
 OPENSSH = MeasuredServer.from_text((FILES / "openssh.json").read_text())
 SHOWED = f"{HOST}:22 showed on 2026-11-29T12:00:00Z"
+PLAIN = ("rename", "rename_over_existing", "rename_across_directories")
+"""What the RENAME of version 3 is asked for."""
+ONLY_PLAIN = {f"posix_{name}": None for name in PLAIN}
+"""Of a server that does not offer the extension."""
 AGAIN = "If the server has changed since then, measure it again"
 
 
@@ -67,17 +73,72 @@ def test_default_rules_contradict_none_of_the_six_servers(file: Path) -> None:
     [
         pytest.param(
             DeliveryRules(temporary="/staging/{token}_{name}"),
-            {"answers": {"rename_across_directories": 4}},
+            {"answers": {"posix_rename_across_directories": 4}},
             f"temporary is '/staging/{{token}}_{{name}}', but {SHOWED} that it does not rename from one "
-            "directory into another (status 4): give temporary without a directory.",
+            "directory into another (status 4): ask the partner to allow it, or set "
+            "temporary='{token}_{name}', or leave temporary out.",
             id="across directories",
         ),
         pytest.param(
             DeliveryRules(temporary="{name}.partial"),
-            {"answers": {"rename": 3}},
-            f"temporary is '{{name}}.partial', but {SHOWED} that it refuses RENAME (status 3): set "
-            "temporary='{name}'",
+            {"answers": {**ONLY_PLAIN, "rename": 3}},
+            f"temporary is '{{name}}.partial', but {SHOWED} that it refuses RENAME (status 3): ask "
+            "the partner to allow it, or set temporary='{name}', with a marker after the data.",
             id="no rename",
+        ),
+        pytest.param(
+            DeliveryRules(if_exists=IfExists.REFUSE),
+            {"answers": {"rename": 8}},
+            f"temporary is None, but {SHOWED} that it refuses RENAME (status 8): ask the partner",
+            id="no rename that does not replace",
+        ),
+        pytest.param(
+            DeliveryRules(),
+            {"answers": {"posix_rename": 3, "posix_rename_over_existing": 3}},
+            f"temporary is None, but {SHOWED} that it refuses posix-rename@openssh.com (status 3): ask the "
+            "partner to allow it, or set temporary='{name}', with a marker after the data, or set "
+            "if_exists=IfExists.REFUSE.",
+            id="no rename of the extension",
+        ),
+        pytest.param(
+            DeliveryRules(name="{sequence}.csv", sequence=Sequence()),
+            {"answers": {**ONLY_PLAIN, "rename": 3}},
+            f"temporary is None, but {SHOWED} that it refuses RENAME (status 3): ask the partner to allow "
+            "it.",
+            id="no rename, and a number in the name",
+        ),
+        pytest.param(
+            DeliveryRules(name="{sequence}.csv", sequence=Sequence()),
+            {"answers": {**ONLY_PLAIN, "rename_over_existing": 4, "remove": 3}},
+            "(rename over existing: status 4, remove: status 3): ask the partner to allow it, or set "
+            "if_exists=IfExists.REFUSE.",
+            id="existing names, and a number in the name",
+        ),
+        pytest.param(
+            DeliveryRules(),
+            {"answers": {**ONLY_PLAIN, "rename_over_existing": 3}},
+            f"if_exists is REPLACE, but {SHOWED} that an existing file can be neither replaced, nor moved "
+            "aside and removed (rename over existing: status 3): ",
+            id="replacing is forbidden, which is no sign of a file that exists",
+        ),
+        pytest.param(
+            DeliveryRules(name="{stem:.10}_2026.csv"),
+            {"longest_name": 5},
+            f"max_name_length is not given, but {SHOWED} that it takes names of 5 characters at most: give "
+            "name a template of shorter names.",
+            id="names that are too long in any case",
+        ),
+        pytest.param(
+            DeliveryRules(mode=0o640, require_attributes=True),
+            {"answers": {"set_mode": 8}},
+            "(status 8): set require_attributes=False.",
+            id="mode refused, and nothing else is required",
+        ),
+        pytest.param(
+            DeliveryRules(mode=0o640, preserve_time=True, require_attributes=True),
+            {"answers": {"set_mode": 8}},
+            "(status 8): set require_attributes=False, or leave mode out.",
+            id="mode refused, and the time is required",
         ),
         pytest.param(
             DeliveryRules(mode=0o640, require_attributes=True),
@@ -112,10 +173,80 @@ def test_default_rules_contradict_none_of_the_six_servers(file: Path) -> None:
             id="names",
         ),
         pytest.param(
+            DeliveryRules(name="{name}", max_name_length=64, temporary="{name}.partial"),
+            {"longest_name": 64},
+            f"temporary is '{{name}}.partial', which makes names of up to 88 characters, 16 of them added "
+            f"while a "
+            f"file is written, but {SHOWED} that it takes names of 64 characters at most: set "
+            "max_name_length=40.",
+            id="temporary names",
+        ),
+        pytest.param(
+            DeliveryRules(name="{name}", temporary="{name}.partial"),
+            {"longest_name": 64},
+            f"max_name_length is not given, but {SHOWED} that it takes names of 64 characters at most: set "
+            "max_name_length=40.",
+            id="names, with temporary ones",
+        ),
+        pytest.param(
+            DeliveryRules(name="{name}", max_name_length=64, companions=[Companion.checksum("sha256")]),
+            {"longest_name": 64},
+            "companions is '{name}.sha256', which makes names of up to 71 characters, but ",
+            id="companions",
+        ),
+        pytest.param(
+            DeliveryRules(
+                name="{stem}.csv",
+                max_name_length=40,
+                temporary="{name}.prg",
+                companions=[Companion.marker("{stem}.completely-done")],
+            ),
+            {"longest_name": 64},
+            "temporary is '{name}.prg', which makes names of up to 72 characters, 16 of them added",
+            id="temporary names of companions",
+        ),
+        pytest.param(
+            DeliveryRules(
+                name="{stem}.csv", max_name_length=40, companions=[Companion.marker("{stem}{stem}")]
+            ),
+            {"longest_name": 64},
+            "companions is '{stem}{stem}', which makes names of up to 72 characters, but ",
+            id="stem twice",
+        ),
+        pytest.param(
+            DeliveryRules(
+                name="{name}",
+                max_name_length=50,
+                companions=[Companion.marker("{name}_{sequence}")],
+                sequence=Sequence(),
+            ),
+            {"longest_name": 64},
+            f"companions is '{{name}}_{{sequence}}', which makes names of up to 67 characters, but "
+            f"{SHOWED} that "
+            "it takes names of 64 characters at most: set max_name_length=47.",
+            id="numbers",
+        ),
+        pytest.param(
+            DeliveryRules(name="B" * 30 + "{sequence:06d}.txt", sequence=Sequence()),
+            {"longest_name": 44},
+            f"max_name_length is not given, but {SHOWED} that it takes names of 44 characters at most: set "
+            "max_name_length=44.",
+            id="numbers, no rule",
+        ),
+        pytest.param(
+            DeliveryRules(name="{name}", max_name_length=32),
+            {"longest_name": 32},
+            f"temporary is not given, which makes names of up to 42 characters, but {SHOWED} that it takes "
+            f"names "
+            "of 32 characters at most: write a shorter name in temporary.",
+            id="hidden names",
+        ),
+        pytest.param(
             DeliveryRules(if_exists=IfExists.REPLACE),
-            {"answers": {"posix_rename_over_existing": None, "rename_over_existing": 4, "remove": 3}},
-            f"if_exists is REPLACE, but {SHOWED} that an existing file can be neither replaced nor removed "
-            "(rename over existing: status 4, remove: status 3): set if_exists=IfExists.REFUSE",
+            {"answers": {**ONLY_PLAIN, "rename_over_existing": 4, "remove": 3}},
+            f"if_exists is REPLACE, but {SHOWED} that an existing file can be neither replaced, nor moved "
+            "aside and removed (rename over existing: status 4, remove: status 3): ask the partner to allow "
+            "it, or set if_exists=IfExists.REFUSE, or set if_exists=IfExists.SKIP.",
             id="existing names",
         ),
     ],
@@ -136,9 +267,28 @@ def test_rule_that_the_server_does_not_keep_is_refused(
         (DeliveryRules(mode=0o640), {"answers": {"set_mode": 8}, "takes_mode": False}),
         (DeliveryRules(mode=0o640, require_attributes=True), {"takes_mode": None}),
         (DeliveryRules(name="{name}", max_name_length=64), {"longest_name": 64}),
+        (DeliveryRules(name="{name}", max_name_length=40, temporary="{name}.partial"), {"longest_name": 64}),
+        (DeliveryRules(name="{name}", max_name_length=64, temporary="{name}"), {"longest_name": 64}),
+        (
+            DeliveryRules(name="{name}", max_name_length=57, companions=[Companion.checksum("sha256")]),
+            {"longest_name": 64},
+        ),
+        (DeliveryRules(name="{event_time:%Y%m%d}_{stem:.20}.csv"), {"longest_name": 64}),
+        (
+            DeliveryRules(name="{delivery_time:%Y%m%d}_{sequence:03d}.csv", sequence=Sequence()),
+            {"longest_name": 64},
+        ),
         (DeliveryRules(if_exists=IfExists.REFUSE), {"answers": {"rename_over_existing": 4, "remove": 3}}),
         (DeliveryRules(), {"answers": {"posix_rename_over_existing": 4, "rename_over_existing": 4}}),
         (DeliveryRules(), {"answers": dict.fromkeys(OPENSSH.answers)}),
+        (DeliveryRules(), {"answers": dict.fromkeys(PLAIN, 8)}),
+        (DeliveryRules(temporary="/staging/{token}"), {"answers": dict.fromkeys(PLAIN, 8)}),
+        (DeliveryRules(), {"answers": {"posix_rename": None}}),
+        (
+            DeliveryRules(temporary="/staging/{token}", if_exists=IfExists.REFUSE),
+            {"answers": {"posix_rename_across_directories": 4}},
+        ),
+        (DeliveryRules(temporary="{name}"), {"answers": {**ONLY_PLAIN, "rename_over_existing": 3}}),
     ],
 )
 def test_what_the_server_keeps_or_did_not_show_is_no_contradiction(
@@ -166,6 +316,9 @@ def test_policy_that_the_server_cannot_keep_is_refused() -> None:
     offered = "algorithms offers only mlkem768x25519-sha256 for key exchange, but "
     assert f"{offered}{SHOWED} that it has only " in said
     assert "sntrup761x25519-sha512" in said
+    assert (
+        "or leave the policy out: the function's SSH library has no other one with post-quantum sec" in said
+    )
 
 
 def test_ciphers_that_the_server_does_not_have_are_refused() -> None:
@@ -199,7 +352,7 @@ def test_measurement_of_another_server_is_refused() -> None:
 
 def test_all_contradictions_are_told_at_once() -> None:
     rules = DeliveryRules(temporary="/staging/{token}", mode=0o640, require_attributes=True)
-    showing = measured(takes_mode=False, answers={"rename_across_directories": 4})
+    showing = measured(takes_mode=False, answers={"posix_rename_across_directories": 4})
     said = errors(showing, rules)
     assert "temporary is " in said
     assert "mode is required" in said

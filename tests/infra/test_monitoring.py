@@ -28,7 +28,7 @@ from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Monitoring
 from s3_to_sftp.errors import ConnectionLost, ObjectGone
-from s3_to_sftp.outcomes import AlreadyGone, Superseded
+from s3_to_sftp.outcomes import AlreadyGone, Filtered, Superseded
 from s3_to_sftp.state.hold import LONGEST_WAIT
 from tests.infra.conftest import load_script, new_app
 from tests.support.function_environment import HOUR, batch, emitted, installed
@@ -101,8 +101,9 @@ def metric_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
         "c": Superseded("newer.", hint="nothing."),
         "d": ObjectGone("gone.", hint="put it again."),
         "e": AlreadyGone("gone.", hint="put it again."),
+        "f": Filtered("too small.", hint=""),
     }
-    busy = emitted(capsys, batch("a", "b", "c", "d", "e", age=HOUR))
+    busy = emitted(capsys, batch("a", "b", "c", "d", "e", "f", age=HOUR))
     env.breaker.is_open = True
     env.pause.keys = {"b"}
     return [busy, emitted(capsys, batch("a", "b"))]

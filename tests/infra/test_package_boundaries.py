@@ -36,7 +36,8 @@ def test_construct_imports_only_rules_plans_and_errors_of_the_function() -> None
     used = {name for name in imports(CONSTRUCT) if name.partition(".")[0] == "s3_to_sftp"}
     others = {name for name in used if not f"{name}.".startswith("s3_to_sftp.rules.")}
     assert others == {
-        f"s3_to_sftp.{name}" for name in ("algorithm_rule", "delivery_plan", "errors", "measured_server")
+        f"s3_to_sftp.{name}"
+        for name in ("algorithm_rule", "delivery_plan", "errors", "measured_server", "sftp_status")
     }
     assert used - others
 

@@ -68,6 +68,32 @@ def test_empty_directory_or_control_characters_are_refused(directory: str) -> No
     )
 
 
+def test_directory_with_a_name_that_is_too_long_is_refused() -> None:
+    assert refusal_of(directory="/in/" + "x" * 256) == (
+        "directory must have names of at most 255 bytes between '/', as file systems allow, got one of 256 "
+        "that "
+        f"begins with '{'x' * 40}'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("0.0.0.0", "stands for no machine, or for many"),
+        ("::", "stands for no machine, or for many"),
+        ("224.0.0.1", "stands for no machine, or for many"),
+        ("ff02::1", "stands for no machine, or for many"),
+        ("255.255.255.255", "stands for no machine, or for many"),
+        ("999.1.1.1", "ends in a number, as addresses do, and is no address"),
+        ("sftp.10", "ends in a number, as addresses do, and is no address"),
+        ("sftp..partner.example", "has two dots in a row"),
+    ],
+)
+def test_host_at_which_no_server_can_be_is_refused(host: str, why: str) -> None:
+    message = refusal_of(host=host)
+    assert message == f"host must be the name or address of one server, got {host!r}, which {why}"
+
+
 BODY = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3vQ8e0nQ7c2Yy1mFh4kqv0bQF7s9dX2aZ1cT3u"
 
 PRIVATE = f"-----BEGIN PRIVATE KEY-----\n{BODY}\n-----END PRIVATE KEY-----"

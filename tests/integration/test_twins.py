@@ -111,6 +111,15 @@ def strict(**changed: object) -> MeasuredServer:
         pytest.param(
             strict(answers={"rename_over_existing": 11, "posix_rename_over_existing": 4}), id="replacing"
         ),
+        pytest.param(
+            strict(
+                answers=dict.fromkeys(
+                    ("rename", "rename_missing", "rename_over_existing", "rename_across_directories"), 8
+                )
+            ),
+            id="the extension alone renames",
+        ),
+        pytest.param(strict(answers={"posix_rename_across_directories": 4}), id="directories, extension"),
         pytest.param(strict(extensions={}, limits=None), id="no extensions"),
     ],
 )
@@ -119,7 +128,7 @@ def test_quirks_are_replayed(measured: MeasuredServer, twin_root: Path) -> None:
         again = measure(place_of(server))
     expected = dict(measured.answers)
     if not measured.extensions:
-        expected |= dict.fromkeys(("fsync", "posix_rename_missing", "posix_rename_over_existing"))
+        expected |= {name: None for name in expected if name == "fsync" or name.startswith("posix_rename")}
     assert again.answers == expected
     for name in ("takes_mode", "open_files", "longest_name", "ignores_case", "keeps_second_handle", "limits"):
         wanted = getattr(measured, name)

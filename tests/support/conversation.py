@@ -94,8 +94,10 @@ class Conversation:
         self._ask("mkdir d", session.make_directory(self._path("d")))
         self._ask("mkdir d again", session.make_directory(self._path("d")))
         self._ask("mkdir in a missing directory", session.make_directory(self._path("no/such")))
-        self._put("d/in", b"in")
-        self._ask("move into d", session.rename_without_replacing(self._path("d/in"), self._path("out")))
+        for way in (session.rename, session.rename_without_replacing):
+            self._put("d/in", b"in")
+            self._ask("move out of d", way(self._path("d/in"), self._path("out")))
+            self._ask("remove out", session.remove(self._path("out")))
         self._ask("list d", session.open_directory(self._path("d")))
         self._ask("list a", session.open_directory(self._path("a")))
         self._ask("list none", session.open_directory(self._path("none")))

@@ -6,6 +6,7 @@ undone or done: a dead function asks nobody for anything.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -206,7 +207,8 @@ class KillableEnvironment(RulesEnvironment):
                 if not isinstance(outcome, Receipt | DeliveryError):
                     raise outcome
                 if isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PERMANENT:
-                    function.give_up(ref, outcome)
+                    with contextlib.suppress(NothingToSend):  # it has ended otherwise: see `disposition`
+                        function.give_up(ref, outcome)
         except Killed:
             assert life.is_dead
         return life

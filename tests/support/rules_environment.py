@@ -32,6 +32,7 @@ class RulesEnvironment(DeliveryEnvironment):
     Attributes:
         rules: Of the partner.
         sources: As they are configured.
+        source_rules: The rules that sources have of their own, by the name that the source says.
         signing_key: Returns the key that a rule signs with.
     """
 
@@ -46,6 +47,7 @@ class RulesEnvironment(DeliveryEnvironment):
         super().__init__(dynamodb, objects)
         self.rules = rules
         self.sources = sources
+        self.source_rules: dict[str, DeliveryRules] = {}
         self.slept: list[float] = []
         self.signing_key: Callable[[str], Any] | None = None
 
@@ -65,8 +67,7 @@ class RulesEnvironment(DeliveryEnvironment):
     ) -> Delivery:
         ledger = ledger or self.ledger.function(name)
         partner = partner or self.env.client(max_connections)
-        document = RulesDocument(partner=self.rules, sources={})
-        rules = RuleSet(document, directory="inbox", sources=self.sources)
+        rules = self._rule_set()
         table = table or Table(self.ledger.dynamodb, self.ledger.table, clock=self.ledger.clock)
         options = {key: more[key] for key in ("unknown_outcome",) if key in more}
         execution = RulesExecution(
@@ -96,10 +97,12 @@ class RulesEnvironment(DeliveryEnvironment):
         """Return what an invocation asks first."""
         clock = self.ledger.clock
         table = table or Table(self.ledger.dynamodb, self.ledger.table, clock=clock)
-        document = RulesDocument(partner=self.rules, sources={})
-        rules = RuleSet(document, directory="inbox", sources=self.sources)
-        hours = PartnerHours(rules, self.drops(table), random=lambda: 0)
+        hours = PartnerHours(self._rule_set(), self.drops(table), table, random=lambda: 0)
         return DynamoPause(table, timing=hours, clock=clock, random=lambda: 0)
+
+    def _rule_set(self) -> RuleSet:
+        document = RulesDocument(partner=self.rules, sources=self.source_rules)
+        return RuleSet(document, directory="inbox", sources=self.sources)
 
     def drops(self, table: Table) -> Drops:
         """Return the drops of the partner."""

@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import click
@@ -24,7 +23,10 @@ from s3_to_sftp_cli.ledger import FINAL_STATES, Record
 from s3_to_sftp_cli.object_dead_letters import remove_dead_letters
 from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.partner_attempt import require_not_paused
-from s3_to_sftp_cli.times import in_words, parse_duration
+from s3_to_sftp_cli.selftest_action import copy_of, in_words, is_under_way
+from s3_to_sftp_cli.selftest_run import IN_WORDS, Run, Step
+from s3_to_sftp_cli.times import in_words as time_in_words
+from s3_to_sftp_cli.times import parse_duration
 
 _LOOK_EVERY_SECONDS = 0.5
 _SIZE = 200
@@ -32,49 +34,6 @@ _SIZE = 200
 _FILTERED = "Filtered"
 _sleep = time.sleep
 _clock = time.monotonic
-
-
-@dataclass(frozen=True)
-class Step:
-    """Something that was seen to happen.
-
-    Attributes:
-        seconds: Since the object was put.
-        step: `put`, a state of the ledger, `file_removed`, `object_deleted`.
-        text: More about it.
-    """
-
-    seconds: float
-    step: str
-    text: str
-
-
-@dataclass
-class Run:
-    """A self-test.
-
-    Attributes:
-        bucket: Of the test object.
-        key: Of the test object.
-        version_id: Of the test object; empty without versions.
-        steps: So far.
-        record: What the ledger has of it; None: nothing.
-        file_removed: Whether the partner's file is gone; None: it was not asked for.
-        object_deleted: Whether the test object is gone.
-    """
-
-    bucket: str
-    key: str
-    version_id: str = ""
-    steps: list[Step] = field(default_factory=list)
-    record: Record | None = None
-    file_removed: bool | None = None
-    object_deleted: bool = False
-
-    @property
-    def state(self) -> str:
-        """As the ledger has it; empty: the function has not seen the object."""
-        return self.record.state if self.record else ""
 
 
 @click.command("selftest")
@@ -109,6 +68,7 @@ def selftest_command(
         _wait(context, run, started, seconds=seconds)
         if run.state == "DELIVERED" and not keep:
             _remove_file(context, run, started)
+        _wait_for_action(context, run, started, seconds=seconds)
     _tell(context, run, timeout=seconds)
     return ExitCode.OK if run.state == "DELIVERED" else ExitCode.FAILED
 
@@ -211,6 +171,7 @@ def _deleting(context: Context, run: Run, started: float, *, keep: bool) -> Iter
         yield
     finally:
         if not keep:
+            _delete_copy(context, run, started)
             version = {"VersionId": run.version_id} if run.version_id else {}
             try:
                 context.aws.client("s3").delete_object(Bucket=run.bucket, Key=run.key, **version)
@@ -221,6 +182,31 @@ def _deleting(context: Context, run: Run, started: float, *, keep: bool) -> Iter
             else:
                 run.object_deleted = True
                 _note(context, run, started, "object_deleted", "the object is deleted")
+
+
+def _wait_for_action(context: Context, run: Run, started: float, *, seconds: float) -> None:
+    """Wait until the rules' action in S3 has ended: what is deleted before could be moved away meanwhile."""
+    while is_under_way(run.record) and _clock() - started < seconds:
+        _sleep(_LOOK_EVERY_SECONDS)
+        run.record = _record(context, run) or run.record
+    if words := in_words(run.record):
+        _note(context, run, started, "after_delivery", f"the object is {words}")
+
+
+def _delete_copy(context: Context, run: Run, started: float) -> None:
+    """Delete what the rules have moved elsewhere: the archive is no place for a test."""
+    copy = copy_of(run.record)
+    if not copy:
+        return
+    where = f"s3://{copy['Bucket']}/{copy['Key']}"
+    try:
+        context.aws.client("s3").delete_object(**copy)
+    except (ClientError, BotoCoreError) as error:
+        run.copy_deleted = False
+        context.output.note(f"the moved object {where} stays, delete it there: {explained(error).message}")
+    else:
+        run.copy_deleted = True
+        _note(context, run, started, "copy_deleted", f"{where} is deleted")
 
 
 def _wait(context: Context, run: Run, started: float, *, seconds: float) -> None:
@@ -278,7 +264,7 @@ def _ask_function(context: Context, run: Run) -> str:
 def _note(context: Context, run: Run, started: float, step: str, text: str) -> None:
     seconds = round(_clock() - started, 1)
     run.steps.append(Step(seconds, step, text))
-    shown = text if step in {"put", "object_deleted", "file_removed"} else f"{step}  {text}".rstrip()
+    shown = text if step in IN_WORDS else f"{step}  {text}".rstrip()
     if not context.output.as_json:
         context.output.console.print(f"{seconds:>7.1f} s  {shown}", markup=False)
 
@@ -314,6 +300,7 @@ def _tell(context: Context, run: Run, *, timeout: float) -> None:
         "steps": [vars(step) for step in run.steps],
         "file_removed": run.file_removed,
         "object_deleted": run.object_deleted,
+        "copy_deleted": run.copy_deleted,
     }
     context.output.result("selftest", result, show)
 
@@ -324,12 +311,12 @@ def _why(run: Run, *, timeout: float) -> tuple[str, str]:
         return "", ""
     if run.record is None:
         return (
-            f"the function has not seen the object within {in_words(timeout)}.",
+            f"the function has not seen the object within {time_in_words(timeout)}.",
             "Check the trigger: `s3-to-sftp status`, the notifications of the bucket, `s3-to-sftp logs`.",
         )
     if run.state in FINAL_STATES:
         return run.record.reason or run.state, run.record.hint
-    waiting = f"it is still {run.state} after {in_words(timeout)}"
+    waiting = f"it is still {run.state} after {time_in_words(timeout)}"
     reason = f"{waiting}: {run.record.reason}" if run.record.reason else f"{waiting}."
     return reason, run.record.hint or "`s3-to-sftp status` shows what it waits for; --timeout waits longer."
 

@@ -27,7 +27,7 @@ from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery.object_answers import ObjectAnswers
 from s3_to_sftp.delivery.plan_execution import NoRules, PlanExecution
 from s3_to_sftp.delivery.publication import Publication
-from s3_to_sftp.delivery.recovery import Recovery
+from s3_to_sftp.delivery.recovery import Recovery, abandoned_file
 from s3_to_sftp.delivery.resumable_upload import ResumableUpload
 from s3_to_sftp.delivery.temporary_name import second_name, temporary_name
 from s3_to_sftp.delivery.transformed_upload import TransformedUpload
@@ -207,9 +207,12 @@ class Delivery(ObjectAnswers):
     def _send(self, attempt: Attempt, deadline: Deadline) -> Receipt:
         if attempt.plan.must_be_prepared:
             self.sftp.run(lambda session: self._execution.before_upload(session, attempt, InlineExecutor()))
+        abandoned = abandoned_file(attempt.lease)
         if attempt.lease.commit or self._is_name_in_use(attempt):  # what is there is no use
             deadline.require_time_for(attempt.lease.ref, is_resumable=self._ledger.is_persistent)
             self._uploads.start_over(attempt)
+        if abandoned and (receipt := self._recovery.found_when_abandoned(attempt, abandoned)):
+            return receipt
         if self._leftovers.remove_dead(attempt.lease, attempt.progress.resume):
             attempt.progress.has_answered = True
         uploads = self._transformed_uploads if attempt.plan.transforms else self._uploads

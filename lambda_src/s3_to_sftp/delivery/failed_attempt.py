@@ -128,7 +128,8 @@ class FailedAttempts:
         if attempt.progress.resume or lease.checkpoint:
             return
         if not attempt.has_written:
-            lease.names.remove(lease.temporary)
+            if lease.commit is None and not lease.had_temporary:  # otherwise an earlier attempt may have
+                lease.names.remove(lease.temporary)
         elif attempt.may_use_connection and not isinstance(error, ConnectionLost | ProtocolViolation):
             with contextlib.suppress(DeliveryError):
                 self._leftovers.remove(lease, [lease.temporary])

@@ -23,7 +23,7 @@ from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.sftp.upload import Staged, discard
 from s3_to_sftp.state.ledger import DATA, Commit, Ledger
-from s3_to_sftp.state.receipt import Evidence, Receipt
+from s3_to_sftp.state.receipt import Evidence, Receipt, sent_details
 
 
 class Publication:
@@ -230,7 +230,10 @@ class Publication:
             host_key_fingerprint=commit.server.host_key,
             attempt=attempt.lease.attempt,
             recovered=recovered,
-            details=self._execution.details(attempt),
+            details={
+                **(sent_details(commit.sent) if commit.sent is not None else {}),
+                **self._execution.details(attempt),
+            },
         )
 
     def journal(self, attempt: Attempt, executor: Executor | None = None) -> NameJournal:

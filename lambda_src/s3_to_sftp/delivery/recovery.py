@@ -13,10 +13,11 @@ from s3_to_sftp.delivery.leftovers import Leftovers, own_names
 from s3_to_sftp.delivery.publication import Publication
 from s3_to_sftp.delivery_plan import DeliveryPlan
 from s3_to_sftp.errors import OutcomeUnknown
+from s3_to_sftp.operator_request import Action
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.publish import PathStatus
-from s3_to_sftp.state.ledger import Commit
+from s3_to_sftp.sftp.publish import PathStatus, void_temporary
+from s3_to_sftp.state.ledger import DATA, Commit, Lease
 from s3_to_sftp.state.receipt import Evidence, Receipt
 from s3_to_sftp.state.remote_names import NameKind
 from s3_to_sftp.unknown_outcome import UnknownOutcome
@@ -125,11 +126,48 @@ class Recovery:
                 attempt.commit, attempt.earlier_rename = commit, True
                 raise outcome_unknown(commit, final=final, asides=asides)
 
+    def found_when_abandoned(self, attempt: Attempt, commit: Commit) -> Receipt | None:
+        """Make sure that a file which is not wanted any more does not get its name while another one is sent.
+
+        After `start_over`: from then on it is no loss that it is gone. Its RENAME may have happened since it
+        was looked at, and this is the last moment at which it can.
+
+        Returns:
+            The receipt, where it has; None: it cannot any more.
+
+        Raises:
+            EarlierRenamePending: The server does not let it be prevented.
+            DeliveryError: See `recover`.
+        """
+        is_here = commit.server.account == self._sftp.connect().account
+        if not is_here or not commit.rename_unanswered or commit.temporary == commit.remote_path:
+            return None
+        journal = self._publication.journal(attempt)
+        if commit.temporary != attempt.lease.temporary:  # otherwise it was removed for its name
+            self._sftp.run(lambda session: void_temporary(session, commit.temporary, journal))
+        attempt.progress.has_answered = True
+        _, final = self._sftp.look_at(commit.temporary, commit.remote_path)
+        if not _is_it(commit, final):
+            return None
+        _log.warning("%r has its name after all: what was to be sent again is delivered", commit.remote_path)
+        return self._found(attempt, commit, Evidence.SEEN_AFTER_RENAME)
+
     def _found(self, attempt: Attempt, commit: Commit, evidence: Evidence) -> Receipt:
         """Do what is left to do for a file that has its final name; what shows that is not forgotten."""
         attempt.note_found(replace(commit, evidence=evidence))
         self._publication.complete_alone(attempt)
         return self._publication.receipt(attempt, commit, recovered=True, evidence=evidence)
+
+
+def abandoned_file(lease: Lease) -> Commit | None:
+    """Return the file that was complete, and is sent again; None: there is none, or it shall come twice.
+
+    Args:
+        lease: With what an earlier attempt, or the one before it, has left.
+    """
+    request = lease.ref.operator
+    is_wanted_again = request is not None and request.action is Action.RESEND
+    return None if is_wanted_again else lease.commit or lease.steps.get(DATA)
 
 
 def judge(

@@ -45,6 +45,14 @@ _RECONNECTS = 20
 """So often in one invocation is an object resumed over a new connection. Each has brought it further."""
 
 
+_OTHERWISE = "More memory gives the function more speed; otherwise send the object in smaller pieces."
+_RESUMED_BY_SERVER = f"The server must allow writing into a file that exists: ask the partner. {_OTHERWISE}"
+_RESUMED_BY_RULES = (
+    "Leave the rule 'temporary' out, or give another name than the final one: then several invocations send "
+    f"the file. {_OTHERWISE}"
+)
+
+
 class ResumableUpload:
     """Puts objects of any size under temporary names at one partner."""
 
@@ -241,21 +249,18 @@ class ResumableUpload:
             self._require_resume_support(attempt, reader)
 
     def _require_resume_support(self, attempt: Attempt, reader: ObjectReader) -> None:
+        if attempt.plan.file.is_direct:
+            why = "a file that is written under its final name is not resumed."
+            raise _not_resumed(reader, why, hint=_RESUMED_BY_RULES)
         self._sftp.connect()
         attempt.has_written = True  # from now on what is tried may stay behind
         trouble, disposition = "the partner's server does not keep what is resumed.", Disposition.PERMANENT
         try:
-            if attempt.plan.file.is_direct:
-                trouble = "a file that is written under its final name is not resumed."
-            elif self._sftp.supports_resume(attempt.lease.temporary):
+            if self._sftp.supports_resume(attempt.lease.temporary):
                 return
         except RequestRefused as refused:  # may pass: servers refuse for full disks and busy scanners, too
             trouble, disposition = refused.reason, refused.disposition
-        unsupported = ResumeNotSupported(
-            f"{reader.ref} ({reader.size} bytes) takes longer than one invocation, and {trouble}",
-            hint="The server must allow writing into a file that exists: ask the partner. More memory "
-            "gives the function more speed; otherwise send the object in smaller pieces.",
-        )
+        unsupported = _not_resumed(reader, trouble, hint=_RESUMED_BY_SERVER)
         unsupported.disposition = disposition
         raise unsupported
 
@@ -323,6 +328,12 @@ class ResumableUpload:
             etag=reader.etag,
             is_spread=staged.is_spread,
         )
+
+
+def _not_resumed(reader: ObjectReader, why: str, *, hint: str) -> ResumeNotSupported:
+    return ResumeNotSupported(
+        f"{reader.ref} ({reader.size} bytes) takes longer than one invocation, and {why}", hint=hint
+    )
 
 
 def _checksum_of(checkpoint: Checkpoint | None) -> ChecksumSoFar | None:

@@ -18,13 +18,11 @@ from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.streamed_upload import upload_streamed
 from s3_to_sftp.sftp.upload import Staged
 from s3_to_sftp.state.ledger import Ledger, SentContent
-from s3_to_sftp.stream_transform import StreamTransform
+from s3_to_sftp.stream_transform import BYTES_PER_SECOND, StreamTransform
 
 _BLOCK_BYTES = 256 * 1024
 _ALWAYS = "sha256"
 """Digest of what was sent that each receipt has."""
-_BYTES_PER_SECOND = 10e6
-"""Of the object. What is larger than a whole invocation takes at this speed is refused before it is begun."""
 _WHOLE = 0.75
 """Share of an invocation that is enough to call it a whole one."""
 
@@ -120,7 +118,7 @@ def _transformed(
 ) -> Generator[bytes, None, None]:
     is_whole = deadline.is_fresh(_WHOLE)
     ranges = [(0, reader.size)] if reader.size else []
-    with contextlib.closing(reader.blocks(iter(ranges), _BLOCK_BYTES)) as blocks:
+    with contextlib.closing(reader.blocks(iter(ranges), _BLOCK_BYTES, read_ahead=True)) as blocks:
         for _offset, block in blocks:
             if deadline.is_near():
                 raise _out_of_time(reader, deadline, is_whole=is_whole)
@@ -137,10 +135,10 @@ def _require_time(reader: ObjectReader, deadline: Deadline) -> None:
         RuleRefused: It would take longer than a whole one.
         DeadlineTooClose: It would take longer than what is left of this one.
     """
-    needed = reader.size / _BYTES_PER_SECOND
+    needed = reader.size / BYTES_PER_SECOND
     whole = deadline.seconds_of_work
     if needed > whole:
-        raise _too_large(reader, f"about {int(whole * _BYTES_PER_SECOND)} bytes ({whole:.0f} s at 10 MB/s)")
+        raise _too_large(reader, f"about {int(whole * BYTES_PER_SECOND)} bytes ({whole:.0f} s at 10 MB/s)")
     if needed > deadline.seconds_left and not deadline.is_fresh(_WHOLE):
         raise _put_off(reader)
 

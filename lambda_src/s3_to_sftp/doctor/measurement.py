@@ -143,6 +143,11 @@ class Measurement:
             self._asker.ask("posix_rename_over_existing", session.rename(one, two))
             self._asker.remove(one)
             self._asker.ask("posix_rename_missing", session.rename(one, free))
+            self._asker.put(one)
+            self._asker.note(free)
+            self._asker.ask("posix_rename", session.rename(one, free))
+            self._asker.remove(one)
+            self._asker.remove(free)
         self._asker.put(two)
         self._asker.ask("remove", session.remove(two))
         self._asker.ask("remove_missing", session.remove(self._name("none")))
@@ -158,6 +163,10 @@ class Measurement:
         inside = posixpath.join(directory, posixpath.basename(one))
         self._asker.ask("rename_across_directories", session.rename_without_replacing(one, inside))
         self._asker.asked(session.remove(inside))
+        if POSIX_RENAME in session.extensions:
+            self._asker.put(one)
+            self._asker.ask("posix_rename_across_directories", session.rename(one, inside))
+            self._asker.asked(session.remove(inside))
         self._asker.ask("remove_directory", session.remove_directory(directory))
         if self._answers["remove_directory"] != OK:
             self.left.append(directory)

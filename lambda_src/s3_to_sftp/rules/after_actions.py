@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from s3_to_sftp.rules.after_delivery import MOST_TAGS
+from s3_to_sftp.rules.object_tags import MOST_TAGS
 from s3_to_sftp.s3.object_ref import ObjectRef
 
 LARGEST_COPY = 5 * 1024**3

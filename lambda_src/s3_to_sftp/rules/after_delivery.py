@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from s3_to_sftp.rules.invalid import InvalidRule, require_type
+from s3_to_sftp.rules.key_patterns import LONGEST_KEY
+from s3_to_sftp.rules.object_tags import MOST_TAGS, check_number_of_tags, check_tag
 
 RULE = "after_delivery"
-MOST_TAGS = 10
-"""Of one object (Amazon S3 User Guide, "Categorizing your storage using tags")."""
-_MOST_TAG_NAME, _MOST_TAG_VALUE = 128, 256
-_MOST_KEY_BYTES = 1024
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BUCKET = re.compile(r"(?!xn--|sthree-|amzn-s3-demo-)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_NO_BUCKET = re.compile(r"\.\.|(-s3alias|--ol-s3|--x-s3|--table-s3|\.mrap)$|^\d+\.\d+\.\d+\.\d+$")
+"""Names that no general purpose bucket has (Amazon S3 User Guide, "General purpose bucket naming rules")."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ENCODED = re.compile("%[0-9A-Fa-f]{2}")
 
 
@@ -51,6 +52,16 @@ class AfterDelivery:
         require_type(
             RULE, self.action, AfterAction, wanted="AfterDelivery.keep(), tag(...), move(...) or delete()"
         )
+        for name, of in (
+            ("tags", AfterAction.TAG),
+            ("prefix", AfterAction.MOVE),
+            ("bucket", AfterAction.MOVE),
+        ):
+            if (given := getattr(self, name)) and self.action is not of:
+                raise InvalidRule(
+                    f"{RULE}.{name}",
+                    f"must be left out where the action is {self.action}, got {given!r}: it is of {of}",
+                )
         if self.action is AfterAction.TAG:
             _check_tags(self.tags)
         if self.action is AfterAction.MOVE:
@@ -111,26 +122,14 @@ def check_after(rule: object) -> None:
 
 
 def _check_tags(tags: tuple[tuple[str, str], ...]) -> None:
-    if not 1 <= len(tags) <= MOST_TAGS:
-        raise InvalidRule(f"{RULE}.tags", f"must be 1-{MOST_TAGS}, which is what S3 allows, got {len(tags)}")
+    rule = f"{RULE}.tags"
+    if not tags:
+        raise InvalidRule(rule, f"must be 1-{MOST_TAGS}, which is what S3 allows of one object, got 0")
+    check_number_of_tags(rule, [name for name, _ in tags])
     for name, value in tags:
         for text in (name, value):
-            require_type(f"{RULE}.tags", text, str, wanted="texts by name, as {'delivered': 'yes'}")
-        if not 1 <= len(name) <= _MOST_TAG_NAME or name.startswith("aws:"):
-            raise InvalidRule(
-                f"{RULE}.tags",
-                f"must have names of 1-{_MOST_TAG_NAME} characters without 'aws:' in front, got {name!r}",
-            )
-        if len(value) > _MOST_TAG_VALUE:
-            raise InvalidRule(
-                f"{RULE}.tags", f"must have values of at most {_MOST_TAG_VALUE} characters, got {value!r}"
-            )
-        if other := re.search(r"[^\w\s+\-=._:/@]", name + value):
-            raise InvalidRule(
-                f"{RULE}.tags",
-                f"must consist of letters, digits, blanks and + - = . _ : / @, got {other[0]!r} in "
-                f"{name!r}: {value!r}",
-            )
+            require_type(rule, text, str, wanted="texts by name, as {'delivered': 'yes'}")
+        check_tag(rule, name, value)
 
 
 def _check_target(prefix: str, bucket: str) -> None:
@@ -143,9 +142,18 @@ def _check_target(prefix: str, bucket: str) -> None:
         raise InvalidRule(f"{RULE}.prefix", f"must not begin with '/', which keys do not, got {prefix!r}")
     if _ENCODED.search(prefix):
         raise InvalidRule(f"{RULE}.prefix", f"must be written as keys are, not URL-encoded, got {prefix!r}")
-    if len(prefix.encode()) >= _MOST_KEY_BYTES:
-        raise InvalidRule(f"{RULE}.prefix", f"must be shorter than a key, {_MOST_KEY_BYTES} bytes")
-    if bucket and not _BUCKET.fullmatch(bucket):
+    if prefix.encode(errors="ignore").decode() != prefix:
+        raise InvalidRule(f"{RULE}.prefix", f"must be valid Unicode, got {prefix!r}")
+    if _CONTROL.search(prefix):
+        raise InvalidRule(f"{RULE}.prefix", f"must not hold control characters, got {prefix!r}")
+    if not {".", ".."}.isdisjoint(prefix.split("/")[:-1]):
+        raise InvalidRule(
+            f"{RULE}.prefix",
+            f"must not have '.' or '..' between '/', which S3 may refuse as a path, got {prefix!r}",
+        )
+    if len(prefix.encode()) >= LONGEST_KEY:
+        raise InvalidRule(f"{RULE}.prefix", f"must be shorter than a key, {LONGEST_KEY} bytes")
+    if bucket and (not _BUCKET.fullmatch(bucket) or _NO_BUCKET.search(bucket)):
         raise InvalidRule(
             f"{RULE}.bucket",
             f"must be the name of a bucket, such as archive-of-orders, got {bucket!r}: the rules are written "

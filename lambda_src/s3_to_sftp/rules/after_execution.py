@@ -9,6 +9,9 @@ has delivered the object does it; where that one has died or failed, the next on
        └──the rules no longer want it, or nothing says which version it was──► kept
 
 Deleting comes after the record of the copy: what is missing from S3 then was deleted by us.
+
+The rules that hold now say what is done, but for a move that a changed rule meets halfway: it is finished as
+it was begun, or there would be two copies.
 """
 
 import logging
@@ -45,6 +48,9 @@ _ALLOW = {
     "on the object, and the use of the KMS keys of both",
     "delete": "s3:DeleteObject and s3:DeleteObjectVersion",
 }
+
+
+_FORBIDDEN = ("AccessDenied", "403")
 
 
 class AfterExecution:
@@ -97,8 +103,12 @@ class AfterExecution:
             LedgerError: It could not be recorded.
         """
         record = _Record(self._table, ref, attempts, self._now)
+        begun = _begun_move(after)
+        is_copied = after is not None and after.text("state") == "copied"
+        wanted, planned = planned, _to_be_done(planned, begun, after)
         if planned is None:
-            record.end("kept", {"reason": "The rules no longer want it."})
+            copy = f"; a copy may be at s3://{begun.bucket}/{begun.key}" if begun is not None else ""
+            record.end("kept", {"reason": f"The rules no longer want it{copy}."})
             return
         if not identifies_version(ref):
             reason = "Neither the event nor the bucket says which version was delivered."
@@ -117,6 +127,10 @@ class AfterExecution:
         except DeliveryError:
             raise
         except Exception as error:  # noqa: BLE001 - botocore lets through what its parsers and urllib3 raise
+            if is_copied and not _deletes(wanted) and _code(error) in _FORBIDDEN:
+                where = f"a copy is at s3://{planned.bucket}/{planned.key}"
+                record.end("kept", {"reason": f"The rules no longer allow its deletion; {where}."})
+                return
             failed = _failed(ref, planned, error)
             record.note({"reason": failed.reason, "hint": failed.hint})
             raise failed from None
@@ -131,7 +145,7 @@ class AfterExecution:
             self._delete_if_there(ref)
         else:
             self._delete_if_there(ref)
-        record.end("done")
+        record.end_as_done(planned)
 
     def _is_copied(self, planned: PlannedAction, after: RawAttribute | None) -> bool:
         return after is not None and after.text("state") == "copied" and _is_target(planned, after)
@@ -168,9 +182,16 @@ class _Record:
         self._attempts = attempts
         self._now = now
 
-    def end(self, state: str, about: Mapping[str, Any] | None = None) -> None:
+    def end(self, state: str, about: Mapping[str, Any]) -> None:
         """Record that nothing is left to do."""
-        self.move_on(state, about or {}, removed=() if about and "reason" in about else ("reason",))
+        self.move_on(state, about)
+
+    def end_as_done(self, planned: PlannedAction) -> None:
+        """The same for an action that was done: perhaps another one than the record had."""
+        about = {"action": planned.action, **({"tags": dict(planned.tags)} if planned.tags else {})}
+        removed = () if planned.action == "move" else ("bucket", "key", "version_id", "etag")
+        tags = () if planned.tags else ("tags",)
+        self.move_on("done", about, removed=("reason", *removed, *tags))
 
     def end_if_pending(self, state: str, about: Mapping[str, Any]) -> None:
         """The same, unless another function has begun: what is missing then may have been moved by it."""
@@ -222,9 +243,38 @@ def _is_target(planned: PlannedAction, after: RawAttribute) -> bool:
     return (after.text("bucket"), after.text("key")) == (planned.bucket, planned.key)
 
 
+def _begun_move(after: RawAttribute | None) -> PlannedAction | None:
+    """Return the move that the record is about; None: it is about none."""
+    if after is None or after.text("action") != "move":
+        return None
+    return PlannedAction(action="move", bucket=after.text("bucket"), key=after.text("key"))
+
+
+def _to_be_done(
+    wanted: PlannedAction | None, begun: PlannedAction | None, after: RawAttribute | None
+) -> PlannedAction | None:
+    """Return what the rules want now, or the move that was begun: its copy is there, or may be."""
+    if begun is None or after is None:
+        return wanted
+    if after.text("state") == "copied":
+        return begun
+    # One that has failed has a reason: a corrected target is used.
+    is_other_target = wanted is not None and wanted.action == "move"
+    return begun if is_other_target and not after.text("reason") else wanted
+
+
+def _deletes(planned: PlannedAction | None) -> bool:
+    return planned is not None and planned.action in {"move", "delete"}
+
+
+def _code(error: Exception) -> str:
+    answer: Mapping[str, Any] = error.response.get("Error", {}) if isinstance(error, ClientError) else {}
+    return str(answer.get("Code", ""))
+
+
 def _failed(ref: ObjectRef, planned: PlannedAction, error: Exception) -> AfterDeliveryFailed:
     answer: Mapping[str, Any] = error.response.get("Error", {}) if isinstance(error, ClientError) else {}
-    code = str(answer.get("Code", ""))
+    code = _code(error)
     why = f"{code}: {quoted(answer.get('Message') or '')}" if code else quoted(error)
     target = f" to s3://{planned.bucket}/{planned.key}" if planned.bucket else ""
     failed = AfterDeliveryFailed(
@@ -255,7 +305,7 @@ def _unfinished(
 def _advice(planned: PlannedAction, code: str, error: Exception) -> str:
     if isinstance(error, TooManyTagsError):
         return "Remove tags from the object, or from the rule."
-    if code in {"AccessDenied", "403"}:
+    if code in _FORBIDDEN:
         return (
             f"Allow the function's role {_ALLOW[planned.action]}; where AWS's message names another policy "
             "(of the bucket, an SCP, Object Lock), change that one."

@@ -14,13 +14,13 @@ from s3_to_sftp.delivery_plan import IfExists, PlannedCompanion
 from s3_to_sftp.errors import OutcomeUnknown, RequestRefused
 from s3_to_sftp.rules.attributes import Attributes
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.publish import Journal, look, publish, void_temporary
+from s3_to_sftp.sftp.publish import Journal, PathStatus, look, publish, void_temporary
 from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.sftp.upload import discard, upload_small
 from s3_to_sftp.state.key_item import name_entry
-from s3_to_sftp.state.ledger import Commit, Ledger
+from s3_to_sftp.state.ledger import DATA, Commit, Ledger
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class CompanionFiles:
         step = attempt.lease.steps.get(companion.id)
         if step is not None and step.remote_path != companion.path:  # of other rules
             step = None
-            self._forget(work)
+            _forget(attempt, companion.id)
         if step is not None and step.sha256 != work.sha256:  # of data that was encrypted another time
             work = replace(work, replaces_ours=step.is_renamed or step.rename_unanswered)
             await self._start_over(work, step)
@@ -96,6 +96,33 @@ class CompanionFiles:
             return
         step = attempt.lease.steps.get(companion.id) or await self._upload(work)
         await self._publish(work, step)
+
+    async def withdraw_former(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
+        """Remove what an earlier attempt has put by other rules, before the data has its name.
+
+        It announces data that does not come: bytes are encrypted another time, or have another name. What is
+        not seen to be that file stays, as does one that the server does not let be removed.
+
+        Raises:
+            DeliveryError: The server or the lease is lost, or a RENAME of it cannot be prevented.
+        """
+        planned = {each.id: each.path for each in attempt.plan.companions}
+        journal = self._leftovers.journal(attempt.lease, self._ledger, executor)
+        for name, step in list(attempt.lease.steps.items()):
+            is_here = step.server.account == self._sftp.identity.account
+            if name == DATA or planned.get(name) == step.remote_path or not is_here:
+                continue
+            # First: should the former rules come back after a crash, it is put again.
+            undone = replace(step, is_renamed=False, rename_unanswered=False)
+            await ExternalFuture(executor.submit(self._ledger.note_step, attempt.lease, name, undone))
+            if step.temporary != step.remote_path and not step.is_renamed:
+                await void_temporary(session, step.temporary, journal)
+            if _may_be(step, await look(session, step.remote_path)):
+                is_gone = await discard(session, step.remote_path)
+                _log.warning(
+                    "%r was put by other rules, and is %s", step.remote_path, "removed" if is_gone else "left"
+                )
+            _forget(attempt, name)
 
     def _is_here(self, step: Commit) -> bool:
         """Return whether the partner has it, and not another one to whom the object was sent before."""
@@ -128,12 +155,7 @@ class CompanionFiles:
     async def _start_over(self, work: _Work, step: Commit) -> None:
         if step.temporary != step.remote_path:
             await void_temporary(work.session, step.temporary, work.journal)
-        self._forget(work)
-
-    def _forget(self, work: _Work) -> None:
-        lease = work.attempt.lease
-        steps = {name: step for name, step in lease.steps.items() if name != work.companion.id}
-        work.attempt.lease = replace(lease, steps=steps)
+        _forget(work.attempt, work.companion.id)
 
     async def _upload(self, work: _Work) -> Commit:
         companion, plan = work.companion, work.attempt.plan
@@ -221,6 +243,17 @@ class CompanionFiles:
         self._keep(work, step)
         write = self._ledger.note_step
         await ExternalFuture(work.executor.submit(write, work.attempt.lease, work.companion.id, step))
+
+
+def _forget(attempt: Attempt, name: str) -> None:
+    lease = attempt.lease
+    attempt.lease = replace(lease, steps={each: step for each, step in lease.steps.items() if each != name})
+
+
+def _may_be(step: Commit, there: PathStatus) -> bool:
+    """Return whether what stands under the final name of a step has all that is known of its file."""
+    about = there.attributes
+    return about is not None and about.size == step.size and step.modified in {None, about.mtime}
 
 
 def _unknown(companion: PlannedCompanion, step: Commit) -> OutcomeUnknown:

@@ -22,9 +22,10 @@ from s3_to_sftp.rules.name_checks import (
     check_temporary,
 )
 from s3_to_sftp.rules.open_pgp import OpenPgp
+from s3_to_sftp.rules.rules_together import check_together
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.rules.template import Template, check_template
-from s3_to_sftp.rules.times import tells_days_apart, tells_years_apart
+from s3_to_sftp.rules.times import is_zone, tells_days_apart, tells_years_apart
 from s3_to_sftp.rules.window import Rate, Window, check_timing
 
 KEY_FIELDS = frozenset({"key", "relative_key", "folder", "relative_folder", "name", "stem", "ext", "part"})
@@ -142,6 +143,7 @@ class DeliveryRules:
         self._check_direct()
         check_timing(self.windows, self.holidays, self.cut_off, self.max_drops)
         check_files(self.name, [each.name for each in self.companions], self.temporary)
+        check_together(self)
         object.__setattr__(self, "companions", tuple(self.companions))
         object.__setattr__(self, "transforms", tuple(self.transforms))
         object.__setattr__(self, "windows", tuple(self.windows))
@@ -244,13 +246,11 @@ class DeliveryRules:
                 f"needs a temporary name, got temporary={FINAL_NAME!r}: the partner would have the file "
                 "before its attributes are set",
             )
-        try:
-            _ = self.zone
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        if not is_zone(self.time_zone):
             raise InvalidRule(
                 "time_zone",
                 f"must be a name of the IANA database such as Europe/Zurich, got {self.time_zone!r}",
-            ) from None
+            )
         if self.allowed_names is not None:
             check_expression("allowed_names", self.allowed_names)
 

@@ -53,7 +53,7 @@ async def read_digests(
     started = asked_at = clock()
     hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
     reader = ObjectReader(s3, ref, pinned_etag=etag)
-    for _offset, block in reader.blocks(iter([(0, reader.size)]), _BLOCK_BYTES):
+    for _offset, block in reader.blocks(iter([(0, reader.size)]), _BLOCK_BYTES, read_ahead=True):
         for each in hashes.values():
             each.update(block)
         if clock() - asked_at >= _TURN_SECONDS:

@@ -30,7 +30,7 @@ from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
 from s3_to_sftp.state.key_item import name_entry
-from s3_to_sftp.state.ledger import DATA, Commit, Ledger, SentContent
+from s3_to_sftp.state.ledger import DATA, Commit, Ledger
 from s3_to_sftp.state.pause import NoPause, Pause
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.stream_transform import StreamTransform
@@ -104,7 +104,8 @@ class RulesExecution(ObjectPlans):
         plan = attempt.plan
         if plan.claims_name and plan.sequence is None and plan.if_exists is not IfExists.NEW_NAME:
             await done_by(executor, lambda: self._completion.claim(attempt))
-        if not self._rename_proof.is_proven(session, plan.file):
+        replaces = plan.if_exists is IfExists.REPLACE
+        if not self._rename_proof.is_proven(session, plan.file, replaces=replaces):
             await self._prove_rename(session, attempt, executor)
         if plan.file.is_direct:
             await self._begin_under_final_name(session, attempt, executor)
@@ -145,7 +146,8 @@ class RulesExecution(ObjectPlans):
             lease.names.put(name, name_entry(lease.ref, account=self._sftp.account, since=self._now()))
         await done_by(executor, lambda: self._ledger.note_names(lease))
         journal = self._leftovers.journal(lease, self._ledger, executor)
-        await self._rename_proof.prove(session, attempt.plan.file, names, journal)
+        replaces = attempt.plan.if_exists is IfExists.REPLACE
+        await self._rename_proof.prove(session, attempt.plan.file, names, journal, replaces=replaces)
 
     # Between the last byte and the commit.
 
@@ -236,6 +238,7 @@ class RulesExecution(ObjectPlans):
         if attempt.plan.companions_before and commit is not None:  # a delayed RENAME must not replace one
             journal = self._leftovers.journal(attempt.lease, self._ledger, executor)
             await self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
+        await self._companions.withdraw_former(session, attempt, executor)
         for companion in attempt.plan.companions_before:
             await self._companions.put(session, attempt, companion, executor)
 
@@ -253,9 +256,7 @@ class RulesExecution(ObjectPlans):
         """See `PlanExecution`."""
         companions = attempt.plan.companions
         number = attempt.plan.number
-        sent = attempt.commit.sent if attempt.commit is not None else None
         return {
-            **(_sent_details(sent) if sent is not None else {}),
             **({"sequence": number} if number is not None else {}),
             **({"companions": [companion.path for companion in companions]} if companions else {}),
         }
@@ -266,13 +267,3 @@ def _no_key(name: str) -> Never:
         f"A rule signs with {name!r}, and SSH_SIGNING_KEYS is not set.",
         hint="Deploy again: the construct sets SSH_SIGNING_KEYS, and writes the rules.",
     )
-
-
-def _sent_details(sent: SentContent) -> dict[str, Any]:
-    """Return what a receipt says of bytes that were changed on their way."""
-    return {
-        "transforms": list(sent.transforms),
-        "source_bytes": sent.source_size,
-        **sent.about,
-        **{f"sent_{name}": digest for name, digest in sorted(sent.digests.items())},
-    }

@@ -6,14 +6,16 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
+from s3_to_sftp.rules.filter_checks import check_keys, left_of_source
 from s3_to_sftp.rules.invalid import InvalidRule, require_items, require_type
+from s3_to_sftp.rules.object_tags import check_number_of_tags, check_tag
 
 RULE = "only"
 _MOST_BYTES = 50 * 1024**4
-_MOST_TAGS = 10
 _MOST_SECONDS = 36_500 * 86_400
+_LEAST_SECONDS = 60
+"""In which an object is judged: its event takes seconds, and what waits comes back some seconds late."""
 _ENCODED = re.compile("%[0-9A-Fa-f]{2}")
-_WILDCARDS = re.compile(r"[*?\[]")
 
 Age = int | timedelta
 
@@ -51,12 +53,12 @@ class Filter:
         self._check_sizes()
         for name in ("min_age", "max_age"):
             object.__setattr__(self, name, _seconds(name, getattr(self, name)))
-        self._check_range("age")
+        self._check_ages()
         for name in ("prefixes", "suffixes", "exclude"):
             _check_texts(name, getattr(self, name))
             object.__setattr__(self, name, tuple(getattr(self, name)))
         _check_ends(self.prefixes, self.suffixes)
-        self._check_exclude()
+        check_keys(self.prefixes, self.suffixes, self.exclude)
         object.__setattr__(self, "tags", _checked_tags(self.tags))
         if not any(getattr(self, each.name) not in (None, ()) for each in fields(self)):
             raise InvalidRule(RULE, "must say which objects are delivered, got Filter() without a value")
@@ -122,22 +124,29 @@ class Filter:
                     f"{RULE}.{name}",
                     f"must be 0-{_MOST_BYTES}, which is the size of S3's objects, got {size}",
                 )
-        self._check_range("bytes")
-
-    def _check_range(self, what: str) -> None:
-        low, high = getattr(self, f"min_{what}"), getattr(self, f"max_{what}")
+        low, high = self.min_bytes, self.max_bytes
         if low is not None and high is not None and low > high:
             raise InvalidRule(
-                f"{RULE}.min_{what}",
-                f"must not be more than max_{what}, got {low} and {high}: no object could match",
+                f"{RULE}.min_bytes",
+                f"must not be more than max_bytes, got {low} and {high}: no object could match",
             )
 
-    def _check_exclude(self) -> None:
-        pairs = [(begin, end) for begin in self.prefixes or [""] for end in self.suffixes or [""]]
-        left = [pair for pair in pairs if not any(_covers(each, *pair) for each in self.exclude)]
-        if not left:
+    def _check_ages(self) -> None:
+        low, high = self.min_age, self.max_age
+        if not isinstance(high, int):
+            return
+        if not isinstance(low, int) and high < _LEAST_SECONDS:
             raise InvalidRule(
-                f"{RULE}.exclude", f"must leave some keys, got {list(self.exclude)}: no object could match"
+                f"{RULE}.max_age",
+                f"must be at least {_LEAST_SECONDS} s, got {high} s: an object is seldom judged sooner "
+                f"after it "
+                "was put, and would not be delivered",
+            )
+        if isinstance(low, int) and high - low < _LEAST_SECONDS:
+            raise InvalidRule(
+                f"{RULE}.max_age",
+                f"must be at least {_LEAST_SECONDS} s more than min_age, got {high} s and {low} s: what has "
+                "waited for min_age would be too old by then, and would not be delivered",
             )
 
 
@@ -159,21 +168,7 @@ def never_matches(rule: Filter, *, prefix: str, suffix: str) -> str:
     ends = rule.suffixes or [suffix]
     if not any(each.endswith(suffix) or suffix.endswith(each) for each in ends):
         return f"none of the suffixes {_listed(rule.suffixes)} goes with the source's suffix {suffix!r}"
-    begins = [max(each, prefix, key=len) for each in begins]
-    ends = [max(each, suffix, key=len) for each in ends]
-    for pattern in rule.exclude:
-        if all(_covers(pattern, begin, end) for begin in begins for end in ends):
-            return f"the pattern {pattern!r} excludes everything in the source, '{prefix}*{suffix}'"
-    return ""
-
-
-def _covers(pattern: str, prefix: str, suffix: str) -> bool:
-    """Return whether the pattern surely matches every key with this prefix and suffix."""
-    begin, star, end = pattern.partition("*")
-    end = end.lstrip("*")
-    if not star or _WILDCARDS.search(begin + end):
-        return False
-    return prefix.startswith(begin) and suffix.endswith(end)
+    return left_of_source(rule.prefixes, rule.suffixes, rule.exclude, prefix=prefix, suffix=suffix)
 
 
 def _seconds(name: str, age: object) -> int | None:
@@ -192,6 +187,8 @@ def _check_texts(name: str, texts: object) -> None:
     for text in texts if isinstance(texts, Sequence) else ():
         if not text:
             raise InvalidRule(rule, "must not have an empty text in it: leave it out")
+        if text.encode(errors="ignore").decode() != text:
+            raise InvalidRule(rule, f"must be valid Unicode, which keys are, got {text!r}")
         if name != "suffixes" and text.startswith("/"):
             raise InvalidRule(rule, f"must not begin with '/', which keys do not, got {text!r}")
         if _ENCODED.search(text):
@@ -221,8 +218,14 @@ def _checked_tags(tags: object) -> tuple[tuple[str, str], ...]:
         for each in pairs
     ):
         raise InvalidRule(rule, f"must be values by name, as {{'state': 'approved'}}, got {tags!r}")
-    if len(pairs) > _MOST_TAGS:
-        raise InvalidRule(rule, f"must be at most {_MOST_TAGS}, which is what S3 allows, got {len(pairs)}")
+    names = [name for name, _ in pairs]
+    check_number_of_tags(rule, names)
+    for name, value in pairs:
+        check_tag(rule, name, value)
+        if names.count(name) > 1:
+            raise InvalidRule(
+                rule, f"must have one value for each name, which an object has only once, got {name!r} twice"
+            )
     return tuple(sorted(pairs))
 
 

@@ -18,6 +18,12 @@ from s3_to_sftp.rules.template import TIMES, Template
 
 FINAL_NAME = "{name}"
 """As `temporary`: the file is written under its final name."""
+MOST_NAME_BYTES = 255
+"""NAME_MAX of every common file system."""
+TOKEN, TOKEN_BYTES = "{token}", 32
+"""In temporary names; each attempt has another one of at most so many bytes."""
+ADDED_BYTES = 16
+"""Of what is added to a temporary name for probes, second tries, and files that must not be published."""
 _DISTINGUISHING = frozenset(
     {"key", "relative_key", "name", "stem", "part", "metadata", "tag", "version", "sequence"}
 )
@@ -133,7 +139,7 @@ def check_temporary(text: str, *, name: str, if_exists: IfExists) -> None:
             f"must follow from the final name, as '{{name}}.partial' does, got {text!r}: two objects would "
             "have the same temporary name",
         )
-    if not whole & {"name", "token"} and not ("ext" in whole or _has_one_extension(name)):
+    if not whole & {"name", "token"} and not ("ext" in whole or one_extension(name)):
         raise InvalidRule(
             "temporary",
             f"must have {{name}} or {{token}}, got {text!r}: files whose names differ only in their "
@@ -203,6 +209,7 @@ def check_files(name: str, companions: Sequence[str], temporary: str | None) -> 
             f"must have other names than the data and each other, got {', '.join(map(repr, companions))} "
             f"beside {name!r}: two files of an object would have the same name",
         )
+    _check_lengths(companions, finals[1:], beside=name)
     if temporary is None or temporary == FINAL_NAME:
         return
     names = [sample_beside(Template(temporary), each) for each in finals]
@@ -213,6 +220,30 @@ def check_files(name: str, companions: Sequence[str], temporary: str | None) -> 
             f"must give each file of an object its own name, which is no final one, got {temporary!r}: two "
             f"files beside {name!r} would have the same name",
         )
+    shortest = max(map(temporary_bytes, names))
+    if shortest > MOST_NAME_BYTES - ADDED_BYTES:
+        raise InvalidRule(
+            "temporary",
+            f"must leave {ADDED_BYTES} bytes of {MOST_NAME_BYTES} for what is added while a file is written, "
+            f"got {temporary!r}: the shortest name has {shortest} bytes",
+        )
+
+
+def temporary_bytes(path: str) -> int:
+    """Return the length of a temporary name whose token is not known yet."""
+    name = path.rpartition("/")[2]
+    return len(name.encode()) + name.count(TOKEN) * (TOKEN_BYTES - len(TOKEN))
+
+
+def _check_lengths(companions: Sequence[str], names: Sequence[str], *, beside: str) -> None:
+    for companion, name in zip(companions, names, strict=True):
+        if len(name.encode()) > MOST_NAME_BYTES:
+            raise InvalidRule(
+                "companions",
+                f"must have names of at most {MOST_NAME_BYTES} bytes, got {companion!r} beside {beside!r}: "
+                f"the "
+                f"shortest one has {len(name.encode())}",
+            )
 
 
 def repeated(names: Sequence[str]) -> str:
@@ -221,7 +252,8 @@ def repeated(names: Sequence[str]) -> str:
     return next((name for name in names if folded.count(name.casefold()) > 1), "")
 
 
-def _has_one_extension(name: str) -> bool:
-    """Return whether all names that the template gives have the same extension."""
+def one_extension(name: str) -> str:
+    """Return the extension that all names of the template have; empty: it may be any, or none."""
     last, field = Template(name).parts[-1]
-    return field is None and "." in last and "/" not in last
+    dot = last.rfind(".")
+    return last[dot:] if field is None and dot >= 0 and "/" not in last else ""

@@ -9,8 +9,16 @@ from typing import Any
 
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.deadline import Deadline
-from s3_to_sftp.delivery_plan import DeliveryPlan, default_plan
-from s3_to_sftp.errors import DeliveryError, LedgerError, ObjectChanged, ObjectGone, RemotePathRefused
+from s3_to_sftp.delivery_plan import DeliveryPlan, PlannedAction, default_plan
+from s3_to_sftp.errors import (
+    DeliveryError,
+    LedgerError,
+    ObjectChanged,
+    ObjectGone,
+    RemotePathRefused,
+    RuleRefused,
+)
+from s3_to_sftp.operator_request import Action
 from s3_to_sftp.outcomes import AlreadyDelivered
 from s3_to_sftp.rules.after_plan import planned_action
 from s3_to_sftp.rules.object_facts import first_facts
@@ -66,7 +74,12 @@ class ObjectPlans:
                 now=self._now(),
                 is_under_way=lambda: self._is_under_way(ref),
             )
-        plan = rules.plan(facts)
+        try:
+            plan = rules.plan(facts)
+        except RemotePathRefused:
+            if not _is_to_be_sent_again(ref):  # what is left to do in S3 does not depend on names
+                self._refuse_delivered(ref)
+            raise
         self._require_its_turn(ref, plan)
         return plan, facts.as_text() if rules.rules else ""
 
@@ -97,9 +110,15 @@ class ObjectPlans:
             return error
 
     def _is_under_way(self, ref: ObjectRef) -> bool:
-        """Return whether it has begun, and is not finished."""
+        """Return whether it has begun, and is not finished.
+
+        Not only what the ledger has a checkpoint or a commit of: it may hold a number that others wait for.
+        """
         version = self._version(ref)
-        return version is not None and (version.is_under_way or version.has_action_left)
+        if version is None:
+            return False
+        has_begun = version.state.is_in_flight and version.state is not State.WAITING
+        return has_begun or version.has_action_left
 
     def _version(self, ref: ObjectRef) -> VersionItem | None:
         item = find_record(self._table, *holder_of(ref))
@@ -166,6 +185,22 @@ class ObjectPlans:
         version = execution.version(ref)
         if version is None or not version.has_action_left:
             return
+        execution.run(ref, self._action_now(ref, version), attempts=version.attempts, after=version.after)
+
+    def _action_now(self, ref: ObjectRef, version: VersionItem) -> PlannedAction | None:
+        """Return what today's rules want done with a delivered object.
+
+        Raises:
+            RuleRefused: They would move it in a circle, and it is not copied yet.
+        """
         rules = self._rules.of(ref)
-        planned = planned_action(rules.rules.after_delivery, rules.item) if rules.rules else None
-        execution.run(ref, planned, attempts=version.attempts, after=version.after)
+        try:
+            return planned_action(rules.rules.after_delivery, rules.item) if rules.rules else None
+        except RuleRefused:
+            if version.after is not None and version.after.text("state") == "copied":  # finished as begun
+                return None
+            raise
+
+
+def _is_to_be_sent_again(ref: ObjectRef) -> bool:
+    return ref.operator is not None and ref.operator.action is Action.RESEND

@@ -9,15 +9,11 @@ from s3_to_sftp.delivery_plan import PlannedFile
 from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.remote_path import refusal
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
-from s3_to_sftp.rules.name_checks import repeated
+from s3_to_sftp.rules.name_checks import ADDED_BYTES, MOST_NAME_BYTES, repeated, temporary_bytes
 from s3_to_sftp.rules.template import Field, Template
 
 _MOST_BYTES = 1024
 """Of a path below the directory: as many as a key may have."""
-_MOST_NAME_BYTES = 255
-_TOKEN_BYTES = 32
-_SUFFIX_BYTES = 16
-"""Of what is added to a temporary name for probes, second tries, and files that must not be published."""
 
 
 class _Item(Protocol):
@@ -123,9 +119,8 @@ def check_temporary(rules: DeliveryRules, key: str, files: Sequence[PlannedFile]
     looks_temporary = _pattern(Template(rules.temporary))
     for file in files:
         directory, name = posixpath.split(file.temporary)
-        length = len(name.encode()) + name.count("{token}") * (_TOKEN_BYTES - len("{token}"))
-        if length > _MOST_NAME_BYTES - _SUFFIX_BYTES:
-            most = _MOST_NAME_BYTES - _SUFFIX_BYTES
+        most = MOST_NAME_BYTES - ADDED_BYTES
+        if temporary_bytes(name) > most:
             _refuse(name, f"gives {key!r} the name {name!r}, which is longer than {most} bytes")
         final = posixpath.basename(file.path)
         if looks_temporary and directory == posixpath.dirname(file.path) and looks_temporary.fullmatch(final):

@@ -231,7 +231,7 @@ class _Planner:
             document = read_document(settings.rules)
             rules = RuleSet(document, directory=settings.directory, sources=settings.sources)
             drops = Drops(self._table, clock=self._now, random=lambda: 0)
-            timing = PartnerHours(rules, drops, random=lambda: 0)
+            timing = PartnerHours(rules, drops, self._table, random=lambda: 0)
         pause = DynamoPause(self._table, timing=timing, clock=self._now, random=lambda: 0)
         for error in pause.held([ref]).values():
             ends = None if isinstance(error, DeliveriesPaused) else now + error.retry_after

@@ -17,7 +17,7 @@ class RenameProof:
 
     def __init__(self, new_token: Callable[[], str]) -> None:
         self._new_token = new_token
-        self._proven: set[tuple[str, str, str]] = set()
+        self._proven: set[tuple[str, str, str, bool]] = set()
 
     def names(self, file: PlannedFile) -> tuple[str, str]:
         """Return two names for a test file: where it is made, and where it is renamed to."""
@@ -27,12 +27,18 @@ class RenameProof:
             temporary_path(posixpath.join(posixpath.dirname(file.path), "x"), token=token),
         )
 
-    def is_proven(self, session: SftpSession, file: PlannedFile) -> bool:
+    def is_proven(self, session: SftpSession, file: PlannedFile, *, replaces: bool) -> bool:
         """Return whether nothing is to be proven."""
-        return _pair(session, file) in self._proven or file.is_in_place
+        return _way(session, file, replaces=replaces) in self._proven or file.is_in_place
 
     async def prove(
-        self, session: SftpSession, file: PlannedFile, names: tuple[str, str], journal: Journal
+        self,
+        session: SftpSession,
+        file: PlannedFile,
+        names: tuple[str, str],
+        journal: Journal,
+        *,
+        replaces: bool,
     ) -> None:
         """Rename an empty file as the data will be, and remove it; missing directories are made.
 
@@ -41,6 +47,8 @@ class RenameProof:
             file: The data.
             names: From `names`, recorded by the caller.
             journal: Told that they are gone.
+            replaces: Whether the data replaces a file that has its name: servers may have another RENAME for
+                that, and take only one of them.
 
         Raises:
             RequestRefused: The server refuses it; the error names the rule.
@@ -51,16 +59,16 @@ class RenameProof:
             await _make_directory(session, posixpath.dirname(after))
             handle = await create(session, before)
             await session.close_file(handle, path=before)
-            await session.rename_without_replacing(before, after)
+            await (session.rename if replaces else session.rename_without_replacing)(before, after)
         except RequestRefused as refused:
             await _remove(session, names, journal)
             raise _refused(file, refused) from None
         await _remove(session, names, journal)
-        self._proven.add(_pair(session, file))
+        self._proven.add(_way(session, file, replaces=replaces))
 
 
-def _pair(session: SftpSession, file: PlannedFile) -> tuple[str, str, str]:
-    return session.server, posixpath.dirname(file.temporary), posixpath.dirname(file.path)
+def _way(session: SftpSession, file: PlannedFile, *, replaces: bool) -> tuple[str, str, str, bool]:
+    return session.server, posixpath.dirname(file.temporary), posixpath.dirname(file.path), replaces
 
 
 async def _remove(session: SftpSession, names: tuple[str, str], journal: Journal) -> None:
@@ -81,8 +89,8 @@ def _refused(file: PlannedFile, refused: RequestRefused) -> RequestRefused:
     return RequestRefused(
         f"A test file could not be renamed from {before!r} to {after!r}, as the rule 'temporary' needs it. "
         f"{refused.reason}",
-        hint="Ask the partner whether both directories are on one file system and may be written, or give "
-        "the rule 'temporary' without a directory.",
+        hint="Ask the partner whether both directories are on one file system and may be written, or leave "
+        "the rule 'temporary' out: then files are renamed within their directory.",
         code=refused.code,
         disposition=refused.disposition,
         request=refused.request,

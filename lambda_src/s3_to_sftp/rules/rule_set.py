@@ -100,6 +100,11 @@ class RuleSet:
         """Whether any rules say when, or how often, files may come."""
         return self._document.has_timing
 
+    @property
+    def sequences(self) -> Sequence[str]:
+        """The names of all sequences."""
+        return self._document.sequences
+
     def of(self, ref: ObjectRef) -> RulesOfObject:
         """Return the rules of the object."""
         source = source_of(ref.bucket, ref.key, self._sources) or SourceDirectory(bucket=ref.bucket)

@@ -12,6 +12,8 @@ _STEM, _EXT = "%", ".%"
 SAMPLE_NAME = _STEM + _EXT
 _FOLDERS = ("folder", "relative_folder")
 _KEYS = ("key", "relative_key")
+LONGEST_NUMBER = str(10**15)
+"""The highest first number of a sequence."""
 _MAY_BE_EMPTY = frozenset({"ext", "metadata", "tag", "folder", "relative_folder", "part"})
 _DAYS = ((2024, 1, 1), (2024, 2, 29), (2025, 7, 15), (2026, 10, 31), (2027, 12, 30), (2028, 12, 31))
 _TIMES = ((0, 0, 0), (9, 5, 7), (23, 59, 59))
@@ -66,6 +68,23 @@ def always_in_file_names(template: Template) -> str:
 def least_length(template: Template, start: int) -> int:
     """Return how many characters all file names of the template have at least."""
     return sum(len(literal) + _least(field, start) for literal, field in _last_parts(template)[0])
+
+
+def most_length(template: Template) -> int | None:
+    """Return how many characters a file name of the template has at most; None: any number."""
+    parts, is_whole = _last_parts(template)
+    lengths = [0 if field is None else _most(field) for _, field in parts]
+    if not is_whole or None in lengths:
+        return None
+    return sum(len(literal) for literal, _ in parts) + sum(filter(None, lengths))
+
+
+def _most(field: Field) -> int | None:
+    if field.name in TIMES or field.name == "sequence":
+        number = int(LONGEST_NUMBER)
+        texts = (sample(Template(f"{{{field}:{field.form}}}"), number=n) for n in (1, number))
+        return max(map(len, texts))
+    return int(field.form[1:]) if field.form else None
 
 
 def _least(field: Field | None, start: int) -> int:

@@ -1,11 +1,12 @@
 """The item of a sequence in the ledger's table: the number that was taken last, and who holds it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Fields, Item
 from s3_to_sftp.state.items import instant, partition_key, version_key
+from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.update_expression import Change
 
 COUNTER = "counter"
@@ -112,6 +113,16 @@ def read_counter(item: Item | None) -> Counter:
         stopped=fields.optional_text("stopped") or "",
         kept=_read_kept(fields.optional_map("kept")),
     )
+
+
+def holders(table: Table, sequences: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the versions that hold the last numbers of these sequences. One read for each.
+
+    Raises:
+        LedgerError: The ledger cannot be used, or an item is corrupt.
+    """
+    counters = (read_counter(table.read(sequence_key(sequence), COUNTER)) for sequence in sequences)
+    return {counter.holder for counter in counters if counter.holder is not None}
 
 
 def _read_kept(fields: Fields | None) -> Mapping[str, KeptNumber]:

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cached_property
 
 from s3_to_sftp.rules.invalid import InvalidRule, require_type
+from s3_to_sftp.rules.object_tags import check_metadata, check_tag
 from s3_to_sftp.rules.times import KNOWN, formatted, has_directive, unknown_directive
 
 TIMES = frozenset({"event_time", "delivery_time"})
@@ -156,6 +157,10 @@ def _check_field(rule: str, field: Field, text: str, known: Set[str]) -> None:
         wanted = "a position as in {part[0]}" if field.name in LISTS else f"a name as in {{{field.name}[x]}}"
         wanted = wanted if has_index else "no brackets"
         raise InvalidRule(rule, f"must have {wanted} behind {field.name}, got {text!r}")
+    if field.name == "tag":
+        check_tag(rule, field.index)
+    if field.name == "metadata":
+        check_metadata(rule, field.index)
     if field.name in LISTS and not re.fullmatch(r"-?[0-9]{1,2}", field.index):
         raise InvalidRule(rule, f"must have a position in {{{field}}}, such as 0 or -1, got {text!r}")
     _check_form(rule, field, text)

@@ -1,6 +1,7 @@
 """Dates and times in names: the directives of strftime that depend on neither language nor machine."""
 
 import re
+import zoneinfo
 from collections.abc import Callable
 from datetime import datetime
 
@@ -32,6 +33,17 @@ Not `%V` and `%u` alone: 1 January and 30 December 2024 are both the Monday of a
 _YEAR = ({"Y"}, {"y"}, {"1y"}, {"G", "V", "u"}, {"s"})
 """Not `%G` alone: 30 December 2024 is in the ISO year 2025."""
 _VARYING = {"z", "s"}
+_NO_ZONES = re.compile(r"localtime|posixrules|Factory|(posix|right)/.*", re.IGNORECASE)
+"""Files beside the zones, not on every machine: its own zone, and zones that count leap seconds."""
+
+
+def is_zone(name: str) -> bool:
+    """Return whether it is the name of a time zone that means the same on every machine."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return not _NO_ZONES.fullmatch(name)
 
 
 def unknown_directive(form: str) -> str:

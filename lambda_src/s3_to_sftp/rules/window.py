@@ -142,7 +142,9 @@ def check_timing(windows: object, holidays: object, cut_off: object, max_drops: 
             _check_day(holiday)
     if cut_off is not None:
         require_type("cut_off", cut_off, str, wanted="a time such as 17:30")
-        minutes_of("cut_off", str(cut_off))
+        if _CLOCK.fullmatch(str(cut_off)) is None:
+            wanted = "must be a time such as 17:30, from 00:00 to 23:59"
+            raise InvalidRule("cut_off", f"{wanted}, got {cut_off!r}")
     if max_drops is not None:
         require_type("max_drops", max_drops, Rate, wanted="a Rate(...), such as Rate(1, minutes=15)")
 

@@ -1,7 +1,7 @@
 """Reads the version of an object that an event names, every byte of that version only."""
 
 import contextlib
-import logging
+import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from s3_to_sftp.s3.client_errors import (
     unreachable,
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.s3.persistent_body import PersistentBody
 from s3_to_sftp.s3.read_ahead import BLOCKS_PER_BUFFER, FilledBuffer, Range, ReadAhead
 from s3_to_sftp.s3.stored_checksum import part_ends_of, stored_checksum
 from s3_to_sftp.s3.verification import Verification, VerifiedContent
@@ -25,13 +26,8 @@ from s3_to_sftp.untrusted_text import quoted
 
 __all__ = ["ChecksumSoFar", "ObjectReader", "SmallObject", "read_whole", "require_current"]
 
-_log = logging.getLogger(__name__)
-
-_MOST_STALLED_READS = 4
-"""How many times in a row S3 may interrupt a response without a new byte."""
-
-_CHUNK_BYTES = 256 * 1024
-"""Bytes per read of a body."""
+_INLINE_BUFFER_BYTES = 256 * 1024
+"""Of what is not read ahead: about one WRITE, still in the processor's cache when it is sent."""
 
 
 class SmallObject(NamedTuple):
@@ -97,27 +93,47 @@ class ObjectReader:
         self.start = self.position = self._verification.start
 
     def blocks(
-        self, ranges: Iterable[Range], block_bytes: int
+        self, ranges: Iterable[Range], block_bytes: int, *, read_ahead: bool = False
     ) -> Generator[tuple[int, memoryview], None, None]:
-        """Yield offset and bytes of each block of the ranges, in order, while the next ones are being read.
+        """Yield offset and bytes of each block of the ranges, in order.
 
         A block is valid until the next one is asked for: its memory is reused.
+
+        Ranges are read ahead by a thread: the next one is requested while this one is sent. Where the first
+        one is all that is left there is none to request: it is read between the blocks, and meanwhile the
+        kernel receives.
 
         Args:
             ranges: Offset and length of each range, requested one by one as there is room.
             block_bytes: Bytes per block; the last of a range may be shorter.
+            read_ahead: Read in a thread also what is all that is left, for callers that compute meanwhile.
 
         Raises:
             ObjectReadError: Gone, changed, forbidden, or S3 keeps closing the connection.
         """
-        reader = ReadAhead(self._fill, ranges, block_bytes * BLOCKS_PER_BUFFER)
-        try:
-            for counted, offset, view in reader.filled():
+        with contextlib.closing(self._filled(iter(ranges), block_bytes, read_ahead=read_ahead)) as buffers:
+            for counted, offset, view in buffers:
                 for at in range(0, len(view), block_bytes):
                     yield offset + at, view[at : at + block_bytes]
                 # Only now: what was read ahead and never sent is not counted.
                 self._verification.add(counted)
                 self.position += len(view)
+
+    def _filled(
+        self, ranges: Iterator[Range], block_bytes: int, *, read_ahead: bool
+    ) -> Generator[FilledBuffer, None, None]:
+        first = next(ranges, None)
+        if first is None:
+            return
+        ranges = itertools.chain([first], ranges)
+        if sum(first) == self.size and not read_ahead:
+            buffer = bytearray(block_bytes * _blocks_inline(block_bytes))
+            for range_ in ranges:
+                yield from self._fill(range_, lambda: buffer)
+            return
+        reader = ReadAhead(self._fill, ranges, block_bytes * BLOCKS_PER_BUFFER)
+        try:
+            yield from reader.filled()
         finally:
             reader.stop()
 
@@ -134,12 +150,13 @@ class ObjectReader:
         """Return the checksum of the first bytes, as many as were sent without a gap, at most `limit`."""
         return self._verification.up_to(limit)
 
-    def _fill(self, range_: Range, free: Callable[[], bytearray]) -> Iterator[FilledBuffer]:
+    def _fill(self, range_: Range, free: Callable[[], bytearray]) -> Generator[FilledBuffer, None, None]:
         """Read one range into free buffers; yield each when it is full, with what is to be counted."""
         offset, length = range_
         end = offset + length
         reader = self._verification.reader(offset)
-        with contextlib.closing(_PersistentBody(self, offset, end)) as body:
+        whole = PersistentBody(self.ref, self.open, position=offset, end=end)
+        with contextlib.closing(whole) as body:
             while offset < end:
                 view = memoryview(free())[: end - offset]
                 body.read_into(view)
@@ -166,52 +183,9 @@ class ObjectReader:
         return answer["Body"]
 
 
-class _PersistentBody:
-    """The bytes of a range in order, requested again from the first missing one after an interruption."""
-
-    def __init__(self, source: ObjectReader, position: int, end: int) -> None:
-        self._source = source
-        self._position = position
-        self._end = end
-        self._body: Any = None
-        self._opened_at = position
-        self._stalled_reads = 0
-
-    def read_into(self, view: memoryview) -> None:
-        """Fill the view.
-
-        Raises:
-            ObjectReadError: S3 closes the connection too often without a new byte, or refuses to answer.
-        """
-        filled = 0
-        while filled < len(view):
-            if self._body is None:
-                self._body = self._source.open(self._position, self._end)
-                self._opened_at = self._position
-            try:
-                chunk = self._body.read(min(_CHUNK_BYTES, len(view) - filled))
-            except Exception as error:  # noqa: BLE001 - botocore, urllib3, http.client: each has its own
-                self._broke_off(quoted(error))
-                continue
-            if not chunk:
-                self._broke_off("the body ended early")
-                continue
-            view[filled : filled + len(chunk)] = chunk
-            filled += len(chunk)
-            self._position += len(chunk)
-
-    def close(self) -> None:
-        """Return the connection to the pool, or close it when the body has not ended."""
-        if self._body is not None:
-            self._body.close()
-            self._body = None
-
-    def _broke_off(self, reason: str) -> None:
-        self.close()
-        self._stalled_reads = 0 if self._position > self._opened_at else self._stalled_reads + 1
-        if self._stalled_reads == _MOST_STALLED_READS:
-            raise interrupted(self._source.ref, f"at byte {self._position}: {reason}")
-        _log.warning("reading %s again from byte %d (%s)", self._source.ref, self._position, reason)
+def _blocks_inline(block_bytes: int) -> int:
+    """Return how many blocks are read at a time: no more than when they are read ahead."""
+    return max(1, min(BLOCKS_PER_BUFFER, _INLINE_BUFFER_BYTES // block_bytes))
 
 
 def read_whole(client: Any, ref: ObjectRef, *, sha256: bool = False) -> SmallObject:

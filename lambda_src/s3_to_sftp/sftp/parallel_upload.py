@@ -7,6 +7,7 @@ connection only costs (docs/decisions/0009-parallel-streams.md has the measureme
 
 import contextlib
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,11 @@ from s3_to_sftp.sftp.upload_stream import FurtherStreams, write_ranges
 _WINDOW_BYTES = 2 * 1024 * 1024
 """OpenSSH's channel window: what one connection carries per round trip."""
 
+_DOUBTFUL_SECONDS = 0.02
+"""A shorter round trip is measured once more before further streams are started: the time that a busy machine
+takes for a login looks like one."""
+
+_clock = time.monotonic
 
 _FULL = {Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED}
 """Refusals that fewer streams do not help against."""
@@ -96,6 +102,8 @@ class _Transfer:
         )
         self._admission = Admission(pool, probe_name(request.temporary))
         self._streams = FurtherStreams(pool, self._admission)
+        self._round_trip = math.inf
+        self._has_started_streams = False
         self._handles = 0  # of the first stream, one after the other
         self._at_close: FileAttributes | None = None
 
@@ -103,7 +111,7 @@ class _Transfer:
         """Write it."""
         try:
             session = self._connect()
-            handle = self._open(session)
+            handle = self._open_measured(session)
             self._byte_ranges.open()
         except BaseException:
             self._byte_ranges.abort()
@@ -121,14 +129,20 @@ class _Transfer:
             self._admission.end()
 
     def _connect(self) -> SftpSession:
-        self._admission.first = first = self._pool.first(self._start_streams)
+        self._admission.first = first = self._pool.first(self._logged_in)
         first.session.require_valid_name(self._request.path)
         if self._start:
             require_resume_support(self._pool, self._temporary)
             self._admission.first = first = self._pool.first()  # it may be another one now
         return first.session
 
+    def _logged_in(self, round_trip: float) -> None:
+        self._round_trip = round_trip
+        if round_trip >= _DOUBTFUL_SECONDS:
+            self._start_streams(round_trip)
+
     def _start_streams(self, round_trip: float) -> None:
+        self._has_started_streams = True
         limit = min(self._pool.limit, self._request.most_streams or self._pool.limit)
         count = stream_count(
             size=self._source.size - self._start, round_trip=round_trip, limit=limit, tuning=self._tuning
@@ -137,6 +151,15 @@ class _Transfer:
         if numbers:
             self._byte_ranges.share(1 + len(numbers))
         self._streams.start(numbers, self._source, self._byte_ranges, self._temporary)
+
+    def _open_measured(self, session: SftpSession) -> bytes:
+        """Open the file; where the login has not shown that the server is far, see how long that takes."""
+        asked_at = _clock()
+        handle = self._open(session)
+        if not self._has_started_streams:
+            session.round_trip = min(session.round_trip, self._round_trip, _clock() - asked_at)
+            self._start_streams(session.round_trip)
+        return handle
 
     def _open(self, session: SftpSession) -> bytes:
         """Open the file, and the probe file in the same round trip."""

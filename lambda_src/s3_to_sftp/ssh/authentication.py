@@ -150,8 +150,10 @@ class _Login:
             if reply.verdict is not Verdict.REFUSED or PUBLICKEY not in reply.methods:
                 break
         of_what = "the certificate of " if getattr(key, "public_blob", None) else ""
-        stated = quote(", ".join(accepted).encode("latin-1"))
-        why = "" if algorithms else f" (not sent: the server takes signatures by {stated} alone)"
+        why = ""
+        if not algorithms:  # quoted only then: removing secrets from a text takes a fresh function long
+            stated = quote(", ".join(accepted).encode("latin-1"))
+            why = f" (not sent: the server takes signatures by {stated} alone)"
         self._note(reply, PUBLICKEY, f"{of_what}the {key.get_name()} key {key.fingerprint}{why}")
         return reply
 

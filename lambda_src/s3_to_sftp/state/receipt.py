@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.ledger import SentContent
 
 
 class Evidence(StrEnum):
@@ -22,6 +23,16 @@ class Evidence(StrEnum):
     """No answer came, nothing can be seen, and the configuration counts this as delivered."""
     CONFIRMED = "confirmed"
     """No answer came, and an operator has said that the partner has the file."""
+
+
+def sent_details(sent: SentContent) -> dict[str, Any]:
+    """Return what a receipt says of bytes that were changed on their way."""
+    return {
+        "transforms": list(sent.transforms),
+        "source_bytes": sent.source_size,
+        **sent.about,
+        **{f"sent_{name}": digest for name, digest in sorted(sent.digests.items())},
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

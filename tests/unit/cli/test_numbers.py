@@ -13,11 +13,13 @@ from s3_to_sftp.errors import (
     OutcomeUnknown,
     RenameUnanswered,
     RequestRefused,
+    RuleRefused,
 )
 from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import Cancelled, SequenceHeld
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.s3.envelopes import objects_in_message
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -232,6 +234,44 @@ def test_confirmed_file_is_not_put_again_and_the_rest_is_done(partner: Partner, 
     assert partner.files == {DATA, READY, FIRST, SECOND} - {path}
     assert receipt.evidence == ("confirmed" if path == DATA else "rename_ok")
     assert partner.harness.deliver(partner.y).remote_path == "inbox/PAY_0002.csv"
+
+
+SENT = {"transforms", "source_bytes", "sent_sha256"}
+"""What a receipt says of bytes that were changed on their way."""
+
+
+def test_receipt_of_confirmed_data_says_what_was_sent(cli: CliEnvironment) -> None:
+    partner = Partner(cli, DeliveryRules(name="{name}.gz", transforms=[Gzip()]))
+    partner.is_unknown_at("inbox/x.gz")
+    cli.run("confirm", "x", *WHY)
+    (again,) = partner.announced()
+    partner.harness.deliver(again)
+    assert partner.harness.item(partner.x)["receipt"]["M"].keys() >= SENT
+
+
+def test_receipt_of_data_whose_marker_is_given_up_says_what_was_sent(cli: CliEnvironment) -> None:
+    rules = replace(RULES, name="PAY_{sequence:04d}.csv.gz", transforms=[Gzip()])
+    partner = Partner(cli, rules)
+
+    def script(asked: Asked) -> bytes | None:
+        is_last = is_rename(asked) and asked.texts[-1].endswith("1.csv.gz.2")
+        return status(asked, Status.PERMISSION_DENIED) if is_last else None
+
+    partner.harness.env.scripts[0] = script
+    with pytest.raises(RequestRefused):
+        partner.harness.deliver(partner.x)
+    refused = RuleRefused("companions", "Its marker has no name.", value="v", hint="h")
+    partner.harness.function().give_up(partner.x, refused)
+    document = cli.run("confirm", "x", *WHY, "--json").json
+    check_schema("confirm", document)
+    receipt = partner.harness.item(partner.x)["receipt"]["M"]
+    assert receipt.keys() >= SENT
+    assert receipt["source_bytes"] == {"N": "3"}
+    assert receipt["sequence"] == {"N": "1"}
+    there = [each["S"].rpartition("csv.gz")[2] for each in receipt["companions"]["L"]]
+    assert there == [".ready", ".1"]
+    assert document["receipt"].keys() == receipt.keys()
+    assert partner.harness.deliver(partner.y).details["sequence"] == 2
 
 
 def test_confirm_says_which_file_and_that_the_function_does_the_rest(partner: Partner) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from s3_to_sftp_cli import status_reader
+from s3_to_sftp_cli import status_reader, unfinished_actions
 from s3_to_sftp_cli.commands import status as status_command
 from s3_to_sftp_cli.ledger import LedgerReader
 from s3_to_sftp_cli.status import InFlight, Today
-from s3_to_sftp_cli.status_reader import offered_host_key, percentile, todays_metrics
+from s3_to_sftp_cli.status_reader import StatusReader, offered_host_key, percentile, todays_metrics
+from s3_to_sftp_cli.unfinished_actions import UnfinishedActions
 from tests.support.cli import FUNCTION, CliEnvironment, check_schema
 from tests.support.ledger_environment import ref
 
@@ -657,3 +658,58 @@ def test_next_command_has_the_options_by_which_the_delivery_was_found(
     )
     monkeypatch.setenv("S3_TO_SFTP_NAME", "Acme")
     assert "s3-to-sftp resume  (" in cli.run("status").stdout
+
+
+# --- what is left to do in S3 ---
+
+
+def test_unfinished_actions_are_counted_with_those_that_failed(cli: CliEnvironment) -> None:
+    cli.deploy(rules="digest")
+    day = 86_400
+    cli.write(cli.delivered("a", at=time.time() - 3 * day), after={"action": "move", "state": "copied"})
+    cli.write(cli.delivered("b"), after={"action": "move", "state": "pending", "reason": "AccessDenied"})
+    cli.write(cli.delivered("c"), after={"action": "move", "state": "done"})
+    cli.delivered("d")
+    document = status_json(cli)
+    assert document["after_delivery"] == {"unfinished": 2, "failed": 1, "complete": True}
+    assert any("redrive --error AfterDeliveryFailed" in (each["command"] or "") for each in document["next"])
+    said = line(cli.run("status").stdout, "after")
+    assert " ".join(said.split()) == (
+        "2 delivered objects to be tagged, moved or deleted in S3 1 of them failed"
+    )
+
+
+def test_actions_that_are_finished_or_not_wanted_are_not_shown(cli: CliEnvironment) -> None:
+    cli.write(cli.delivered("a"), after={"action": "tag", "state": "pending"})
+    assert status_json(cli)["after_delivery"] is None
+    cli.deploy(rules="digest")
+    cli.write(cli.delivered("a", sequencer="0B"), after={"action": "tag", "state": "done"})
+    cli.write(ref("0A", key="a"), after={"action": "tag", "state": "gone"})
+    assert status_json(cli)["after_delivery"] == {"unfinished": 0, "failed": 0, "complete": True}
+    assert "\nafter " not in cli.run("status").stdout
+
+
+def test_reader_that_looks_again_counts_unfinished_actions_once_a_minute(cli: CliEnvironment) -> None:
+    cli.deploy(rules="digest")
+    cli.write(cli.delivered("a"), after={"action": "tag", "state": "pending"})
+    reader = StatusReader(cli.aws, cli.delivery, LedgerReader(cli.aws.client("dynamodb"), cli.ledger.table))
+    now = datetime.now(UTC)
+    counts = []
+    for seconds in (0, 59, 60):
+        after = reader.read(now + timedelta(seconds=seconds)).after
+        assert isinstance(after, UnfinishedActions)
+        counts.append(after.count)
+        cli.write(ref("0A", key="a"), after={"action": "tag", "state": "done"})
+    assert counts == [1, 1, 0]
+
+
+def test_only_the_latest_deliveries_are_looked_at(
+    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfinished_actions, "_MOST_LOOKED_AT", 2)
+    cli.deploy(rules="digest")
+    for number in range(3):
+        ref_ = cli.delivered(f"a{number}", at=time.time() - 86_400 * number)
+        cli.write(ref_, after={"action": "tag", "state": "pending"})
+    assert status_json(cli)["after_delivery"] == {"unfinished": 2, "failed": 0, "complete": False}
+    assert "(of the last 2 deliveries)" in cli.run("status").stdout

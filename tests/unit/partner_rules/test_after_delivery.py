@@ -34,6 +34,9 @@ ARCHIVE = "archive"
 TAG = AfterDelivery.tag({"delivered": "yes"})
 MOVE = AfterDelivery.move(prefix="delivered/")
 DELETE = AfterDelivery.delete()
+MOVE_ELSEWHERE = AfterDelivery.move(prefix="elsewhere/")
+CHANGED = {"keep": AfterDelivery.keep(), "tag": TAG, "delete": DELETE, "move elsewhere": MOVE_ELSEWHERE}
+"""Rules of a deployment in the middle of a move."""
 ALL = {"tag": TAG, "move": MOVE, "delete": DELETE}
 
 
@@ -274,6 +277,80 @@ class TestCrashes:
             env.settle([ref])
             assert_done(env, ref, b"data")
         assert step > 20
+
+    @pytest.mark.parametrize("is_versioned", [True, False], ids=["versioned", "unversioned"])
+    @pytest.mark.parametrize("name", CHANGED)
+    def test_changed_rule_leaves_one_copy_and_a_final_record_after_a_kill_at_any_step(
+        self, name: str, *, is_versioned: bool
+    ) -> None:
+        step, finished = 0, 0
+        while True:
+            step += 1
+            env = environment(MOVE, is_versioned=is_versioned)
+            ref = env.bucket.put("a", b"data")
+            if not env.invoke([ref], dies_at=step).is_dead:
+                break
+            was_delivered = env.version_item(ref).get("state") == {"S": "DELIVERED"}
+            was_copied = was_delivered and env.after(ref)["state"] in {"copied", "done"}
+            is_copy_there = bool(env.bucket.versions("delivered/a"))
+            env.rules = DeliveryRules(after_delivery=CHANGED[name])
+            env.settle([ref])
+            after = env.after(ref) if was_delivered or name != "keep" else {"state": "kept", "action": ""}
+            places = [each for each in ("a", "delivered/a", "elsewhere/a") if env.bucket.versions(each)]
+            assert after["state"] in {"done", "kept"}, step
+            if was_copied:
+                finished += 1
+                assert (after["state"], after["action"], places) == ("done", "move", ["delivered/a"]), step
+            elif name == "move elsewhere":
+                assert after["key"] == (places[0] if was_delivered else "elsewhere/a")
+                assert places == ["delivered/a" if was_delivered else "elsewhere/a"], step
+            elif was_delivered:
+                assert ("delivered/a" in places) is is_copy_there, step
+                assert after["action"] == ("move" if name == "keep" else name), step
+                told = str(after.get("reason", ""))
+                assert ("a copy may be at s3://bucket/delivered/a" in told) is (name == "keep"), step
+        assert finished > 2
+
+    @pytest.mark.parametrize(
+        "rules",
+        [
+            DeliveryRules(name="{name}_{tag[missing]}", after_delivery=MOVE),
+            DeliveryRules(after_delivery=AfterDelivery.move(prefix="in/")),
+        ],
+        ids=["name", "target"],
+    )
+    def test_move_is_finished_where_changed_rules_would_refuse_the_object(self, rules: DeliveryRules) -> None:
+        env = environment(MOVE)
+        ref = env.bucket.put("in/a", b"data")
+        env.bucket.refusing["delete_object"] = "SlowDown"
+        env.invoke([ref])
+        assert env.after(ref)["state"] == "copied"
+        env.bucket.refusing.clear()
+        env.rules = rules
+        env.invoke([ref])
+        assert isinstance(env.outcomes[ref], AlreadyDelivered)
+        assert env.after(ref)["state"] == "done"
+        assert env.bucket.keys() == ["delivered/in/a"]
+
+    def test_copied_object_stays_where_the_changed_rules_no_longer_allow_its_deletion(self) -> None:
+        env = environment(MOVE)
+        ref = env.bucket.put("a", b"data")
+        env.bucket.refusing["delete_object"] = "AccessDenied"
+        env.invoke([ref])
+        assert env.after(ref)["state"] == "copied"
+        env.rules = DeliveryRules(after_delivery=MOVE_ELSEWHERE)
+        env.invoke([ref])
+        assert isinstance(env.outcomes[ref], AfterDeliveryFailed)
+        assert env.after(ref)["state"] == "copied"
+        env.rules = DeliveryRules()
+        env.invoke([ref])
+        assert isinstance(env.outcomes[ref], AlreadyDelivered)
+        after = env.after(ref)
+        assert (after["state"], after["key"]) == ("kept", "delivered/a")
+        assert "a copy is at s3://bucket/delivered/a" in after["reason"]
+        assert env.bucket.keys() == ["a", "delivered/a"]
+        env.invoke([TestOperators().resend(ref)])
+        assert env.given == ["inbox/a", "inbox/a"]
 
     def test_metadata_in_names_does_not_prevent_the_completion(self) -> None:
         step = 0

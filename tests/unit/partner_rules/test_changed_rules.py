@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from s3_to_sftp.state.receipt import Evidence
 from tests.support import rules_environment
 from tests.support.delivery_environment import is_rename, silent_after
 from tests.support.rules_environment import RulesEnvironment
-from tests.support.scripted_server import Asked, status
+from tests.support.scripted_server import Asked, File, Script, status
 from tests.unit.rules.objects import planned
 
 DATA = {"x": b"one", "y": b"two"}
@@ -37,16 +38,21 @@ NUMBERED = DeliveryRules(
 def half_delivered(ledger_table: Any, rules: DeliveryRules, refused: str) -> RulesEnvironment:
     """The object x, when the partner has refused this name once."""
     env = RulesEnvironment(ledger_table, rules, DATA)
-
-    def script(asked: Asked) -> bytes | None:
-        is_it = (is_rename(asked) or asked.kind == Request.RENAME) and asked.texts[-1] == f"inbox/{refused}"
-        return status(asked, Status.PERMISSION_DENIED) if is_it else None
-
-    env.env.scripts[0] = script
+    env.env.scripts[0] = refusing_final_name(refused)
     with pytest.raises(RequestRefused):
         env.deliver(env.ref("x"), name="one")
     env.env.scripts.clear()
     return env
+
+
+def refusing_final_name(name: str) -> Script:
+    """A partner that refuses this name."""
+
+    def script(asked: Asked) -> bytes | None:
+        is_it = (is_rename(asked) or asked.kind == Request.RENAME) and asked.texts[-1] == f"inbox/{name}"
+        return status(asked, Status.PERMISSION_DENIED) if is_it else None
+
+    return script
 
 
 def names(env: RulesEnvironment) -> dict[str, bytes]:
@@ -195,6 +201,52 @@ def test_file_under_a_temporary_name_does_not_stay_when_files_are_written_direct
     env.rules = DeliveryRules(name="{name}.gz", temporary=FINAL_NAME, transforms=[Gzip()])
     env.deliver(env.ref("x"), name="two")
     assert set(names(env)) == {"x.gz"}
+
+
+ANNOUNCED = DeliveryRules(
+    name="{name}.csv", companions=[Companion.document("{stem}.xml", "{sha256}", before=True)]
+)
+OTHER_ANNOUNCEMENTS = {
+    "none": (dataclasses.replace(ANNOUNCED, companions=(), transforms=[Gzip()]), {"x.csv"}),
+    "another name": (
+        dataclasses.replace(ANNOUNCED, companions=[Companion.document("{stem}.ctl", "{bytes}", before=True)]),
+        {"x.csv", "x.ctl"},
+    ),
+    "another name of the data": (dataclasses.replace(ANNOUNCED, name="{name}_2.csv"), {"x_2.csv", "x_2.xml"}),
+}
+
+
+@pytest.mark.parametrize("if_exists", [IfExists.REPLACE, IfExists.REFUSE])
+@pytest.mark.parametrize(("changed", "left"), OTHER_ANNOUNCEMENTS.values(), ids=OTHER_ANNOUNCEMENTS)
+def test_file_that_announces_the_data_goes_when_other_rules_put_other_data(
+    ledger_table: Any, changed: DeliveryRules, left: set[str], if_exists: IfExists
+) -> None:
+    env = half_delivered(ledger_table, dataclasses.replace(ANNOUNCED, if_exists=if_exists), "x.csv")
+    assert set(names(env)) >= {"x.xml"}
+    env.rules = dataclasses.replace(changed, if_exists=if_exists)
+    env.deliver(env.ref("x"), name="two")
+    assert set(names(env)) == left
+
+
+def test_file_of_the_partners_in_its_place_stays(ledger_table: Any) -> None:
+    env = half_delivered(ledger_table, ANNOUNCED, "x.csv")
+    env.env.files["inbox/x.xml"] = File(b"of the partner", modified=1)
+    env.rules = OTHER_ANNOUNCEMENTS["none"][0]
+    env.deliver(env.ref("x"), name="two")
+    assert names(env)["x.xml"] == b"of the partner"
+
+
+def test_announcement_is_put_again_when_the_former_rules_come_back(ledger_table: Any) -> None:
+    env = half_delivered(ledger_table, ANNOUNCED, "x.csv")
+    env.rules = OTHER_ANNOUNCEMENTS["none"][0]
+    env.env.scripts[0] = refusing_final_name("x.csv")
+    with pytest.raises(RequestRefused):
+        env.deliver(env.ref("x"), name="two")
+    env.env.scripts.clear()
+    assert "x.xml" not in names(env)
+    env.rules = ANNOUNCED
+    env.deliver(env.ref("x"), name="three")
+    assert names(env) == {"x.csv": b"one", "x.xml": hashlib.sha256(b"one").hexdigest().encode()}
 
 
 def test_own_file_is_recognised_by_the_time_of_its_object_after_a_refused_rename(ledger_table: Any) -> None:

@@ -10,7 +10,15 @@ import pytest
 
 from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.delivery_plan import IfExists
-from s3_to_sftp.errors import NameTaken, OutcomeUnknown, RenameUnanswered, RequestRefused, RuleRefused
+from s3_to_sftp.errors import (
+    Disposition,
+    NameTaken,
+    OutcomeUnknown,
+    RenameUnanswered,
+    RequestRefused,
+    ResumeNotSupported,
+    RuleRefused,
+)
 from s3_to_sftp.outcomes import AlreadyDelivered, SequenceHeld, Skipped
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import FINAL_NAME, Case, DeliveryRules
@@ -138,13 +146,43 @@ def test_nothing_is_sent_where_the_rename_across_directories_is_refused(ledger_t
     harness.env.disk.directories.add("staging")
 
     def script(asked: Asked) -> bytes | None:
-        return status(asked, Status.FAILURE) if asked.kind == Request.RENAME else None
+        is_it = asked.kind == Request.RENAME or is_rename(asked)
+        return status(asked, Status.FAILURE) if is_it else None
 
     harness.env.scripts[0] = script
     with pytest.raises(RequestRefused, match="the rule 'temporary' needs it"):
         harness.deliver(harness.ref("a.csv"))
     assert harness.env.files == {}
     assert harness.written == 0
+
+
+@pytest.mark.parametrize(
+    ("if_exists", "refused"), [(IfExists.REPLACE, "plain"), (IfExists.REFUSE, "extension")]
+)
+def test_other_directory_is_proven_with_the_rename_that_will_be_used(
+    ledger_table: Any, if_exists: IfExists, refused: str
+) -> None:
+    rules = DeliveryRules(temporary="staging/{token}_{name}", if_exists=if_exists)
+    harness = RulesEnvironment(ledger_table, rules, {"a.csv": DATA})
+    harness.env.disk.directories.add("staging")
+
+    def script(asked: Asked) -> bytes | None:
+        is_it = asked.kind == Request.RENAME if refused == "plain" else is_rename(asked)
+        return status(asked, Status.OP_UNSUPPORTED) if is_it else None
+
+    harness.env.scripts[0] = script
+    harness.deliver(harness.ref("a.csv"))
+    assert files(harness) == {"a.csv": DATA}
+
+
+def test_large_file_under_its_final_name_is_refused_without_blaming_the_server(ledger_table: Any) -> None:
+    harness = RulesEnvironment(ledger_table, DeliveryRules(temporary=FINAL_NAME), {"a.csv": LARGE})
+    with pytest.raises(ResumeNotSupported, match="written under its final name") as raised:
+        harness.deliver(harness.ref("a.csv"), deadline=harness.deadline(left=0.02 / 0.75))
+    assert "partner" not in raised.value.hint
+    assert "Leave the rule 'temporary' out" in raised.value.hint
+    assert raised.value.disposition is Disposition.PERMANENT
+    assert harness.env.files == {}
 
 
 def test_file_is_written_under_its_final_name_where_the_rule_says_so(ledger_table: Any, data: bytes) -> None:

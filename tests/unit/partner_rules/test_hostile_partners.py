@@ -10,6 +10,7 @@ import pytest
 
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import LIMITS, Request, Status
 from tests.support.killable_function import KillableEnvironment, Landed, Life, is_final
@@ -272,3 +273,43 @@ def test_other_server_gets_all_files() -> None:
     env.live(Life(), [ref], partner=env.env.client(login=Credentials(username="other", password="p")))
     files = {path: bytes(data) for path, data in env.disk.files.items()}
     assert files == companions_of("a.csv", OLD)
+
+
+RECIPES = {
+    "other bytes": dataclasses.replace(NAMED, transforms=(Gzip(),)),
+    "numbered, other bytes": dataclasses.replace(NUMBERED, transforms=(Gzip(),)),
+    "another name": dataclasses.replace(NAMED, name="{stem}_2.csv"),
+    "other bytes, under a name of another form": dataclasses.replace(
+        NAMED, transforms=(Gzip(),), temporary=None
+    ),
+}
+
+
+@pytest.mark.parametrize("changed", RECIPES.values(), ids=RECIPES)
+def test_data_is_given_a_name_once_when_a_rename_is_delayed_and_rules_are_changed(
+    changed: DeliveryRules,
+) -> None:
+    """The function that finds the file of the former rules may die; the RENAME happens at any step."""
+    first = NUMBERED if changed.sequence else NAMED
+    name = "PAY_0001.csv" if changed.sequence else "a.csv"
+
+    def after_hanging() -> tuple[KillableEnvironment, ObjectRef, Hanging]:
+        env = environment(first, ("a",))
+        (ref,) = env.refs()
+        hanging = hanging_at(env, name)
+        env.invoke([ref])
+        env.env.scripts.clear()
+        env.rules = changed
+        env.ledger.clock.now += 1000
+        return env, ref, hanging
+
+    env, ref, _ = after_hanging()
+    for step in range(1, env.live(Life(), [ref]).steps + 1, EVERY):
+        for dies in (True, False):
+            env, ref, hanging = after_hanging()
+            env.live(Life(step if dies else 0, meanwhile={} if dies else {step: hanging.wakes_up}), [ref])
+            if dies:
+                hanging.wakes_up()
+            env.settle([ref])
+            data = [path for path in env.disk.names_given if path.endswith(".csv")]
+            assert len(data) == 1, (step, dies, data)

@@ -19,9 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.rules.window import Rate
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.sftp.protocol import Status
 from tests.support.killable_function import KillableEnvironment, Landed
-from tests.support.scripted_server import NOTHING, Asked, Hanging, Script, is_rename, renamed, status
+from tests.support.rename_faults import FAULTS, script_with
+from tests.support.scripted_server import Hanging
 from tests.unit.partner_rules.test_crashes_by_rules import NUMBERED, environment
 
 EXAMPLES = int(os.environ.get("RULES_MODEL_EXAMPLES", "100"))
@@ -29,7 +29,6 @@ EXAMPLES = int(os.environ.get("RULES_MODEL_EXAMPLES", "100"))
 
 KEYS = ("x", "y", "z")
 ENDS = (".xml", ".csv", ".csv.sha256", ".csv.done")
-FAULTS = ("refused", "denied", "silent", "lost answer", "hangs")
 _NAME = re.compile(r"inbox/PAY_(\d{4})(\.xml|\.csv|\.csv\.sha256|\.csv\.done)")
 
 
@@ -83,30 +82,9 @@ class RulesModel(RuleBasedStateMachine):
         end=st.sampled_from(ENDS),
     )
     def events_arrive(self, keys: list[str], dies_at: int, fault: str, end: str) -> None:
-        self.env.env.scripts[0] = self.script(fault, end)
+        self.env.env.scripts[0] = script_with(fault, end, self.env, self.hanging)
         self.env.invoke([self.refs[key] for key in keys], dies_at=dies_at)
         self.env.env.scripts.clear()
-
-    def script(self, fault: str, end: str) -> Script:
-        """A partner with one fault at names that end like this."""
-
-        def is_due(request: Asked) -> bool:
-            return is_rename(request) and renamed(request)[1].endswith(end)
-
-        if fault == "hangs":
-            self.hanging.append(Hanging(is_due, self.env.disk))
-            return self.hanging[-1]
-
-        def script(request: Asked) -> bytes | None:
-            if not fault or not is_due(request):
-                return None
-            if fault in ("refused", "denied"):
-                return status(request, Status.FAILURE if fault == "refused" else Status.PERMISSION_DENIED)
-            if fault == "lost answer":
-                self.env.env.connection(0).server.healthy(request)
-            return NOTHING
-
-        return script
 
     @rule()
     def a_process_at_the_partner_wakes_up(self) -> None:

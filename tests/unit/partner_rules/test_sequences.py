@@ -13,6 +13,7 @@ from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import AlreadyGone, SequenceHeld
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.filter import Filter
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.rules.sequence_counter import COUNTER, sequence_key
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -171,6 +172,19 @@ def test_unknown_object_that_is_sent_again_keeps_its_number() -> None:
     assert isinstance(env.outcomes[y], SequenceHeld)
     env.settle([dataclasses.replace(x, resend=True), y])
     assert data_names(env) == {"PAY_0001.csv": env.s3.objects["x"], "PAY_0002.csv": env.s3.objects["y"]}
+
+
+def test_filter_that_leaves_the_holder_out_does_not_hold_its_number_after_a_kill_at_any_step() -> None:
+    last = environment(NUMBERED, X).invoke(environment(NUMBERED, X).refs()).steps
+    for step in range(1, last + 1):
+        env = environment(NUMBERED, Y)
+        x, y = env.refs()
+        env.invoke([x], dies_at=step)
+        env.rules = dataclasses.replace(NUMBERED, only=Filter(suffixes=["y"]))
+        env.life = Life()
+        unwanted = env.living_function().not_wanted([x, y])
+        env.settle([ref for ref in (x, y) if ref not in unwanted])
+        assert isinstance(env.outcomes[y], Receipt), step
 
 
 def asked(ref: ObjectRef, action: Action) -> ObjectRef:

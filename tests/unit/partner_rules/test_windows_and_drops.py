@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from s3_to_sftp.errors import Disposition
 from s3_to_sftp.outcomes import CheckpointSaved, DeliveriesPaused, DropRateReached, OnHold, WindowClosed
+from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.drops import DROPS_PK, DROPS_SK, Drops
@@ -37,6 +39,8 @@ RARE = DeliveryRules(
     companions=[Companion.marker("{name}.start", before=True), Companion.checksum("sha256")],
 )
 PAIRS = DeliveryRules(name="{stem}_{sequence}.csv", sequence=Numbers(), max_drops=Rate(2, seconds=PERIOD))
+
+NUMBERED_OFFICE = dataclasses.replace(OFFICE, name="{stem}_{sequence}.csv", sequence=Numbers())
 
 
 def environment(rules: DeliveryRules, keys: str = "x") -> KillableEnvironment:
@@ -106,6 +110,37 @@ def test_what_was_begun_in_the_window_is_finished_outside() -> None:
     assert held(env, [ref]) == {}
     env.settle([ref])
     assert env.disk.files["inbox/large.csv"] == bytes(3_000_000)
+
+
+def two_sources(of_x: DeliveryRules) -> tuple[KillableEnvironment, ObjectRef, ObjectRef]:
+    """Return x of a source with these rules, and y of one that may send at any time: they share numbers."""
+    env = environment(dataclasses.replace(of_x, windows=(), holidays=()), "xy")
+    env.source_rules = {"x": of_x}
+    env.sources = [SourceDirectory(bucket="bucket", prefix="x", rules="x"), SourceDirectory(bucket="bucket")]
+    env.ledger.clock.now = START + 12 * HOUR
+    return env, *env.refs()
+
+
+def test_number_is_not_held_for_the_length_of_a_closed_window_after_a_kill_at_any_step() -> None:
+    """What has a number is under way, although the ledger has no commit of it yet."""
+    env, x, _ = two_sources(NUMBERED_OFFICE)
+    for step in range(1, env.invoke([x]).steps + 1):
+        env, x, y = two_sources(NUMBERED_OFFICE)
+        env.invoke([x], dies_at=step)
+        env.ledger.clock.now = START + 20 * HOUR
+        has_number = "holder_pk" in env.counter()
+        assert not (has_number and held(env, [x])), step
+        env.settle([x, y] if has_number else [y])
+        assert isinstance(env.outcomes[y], Receipt), step
+
+
+def test_object_without_a_number_waits_for_its_window_however_it_died() -> None:
+    env, x, y = two_sources(NUMBERED_OFFICE)
+    env.invoke([x], dies_at=3)
+    assert env.counter() == {}
+    env.settle([y])
+    env.ledger.clock.now = START + 20 * HOUR
+    assert isinstance(held(env, [x])["x"], WindowClosed)
 
 
 def test_operator_opens_a_closed_window_for_a_while() -> None:

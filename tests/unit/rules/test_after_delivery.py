@@ -16,13 +16,15 @@ from s3_to_sftp.rules.plan_facts import PlanFacts
 
 TAG, MOVE = AfterDelivery.tag, AfterDelivery.move
 WRONG: list[tuple[Callable[[], AfterDelivery], str]] = [
-    (lambda: TAG({}), "after_delivery.tags must be 1-10, which is what S3 allows, got 0"),
-    (lambda: TAG({str(n): "" for n in range(11)}), "after_delivery.tags must be 1-10, .* got 11"),
+    (lambda: TAG({}), "after_delivery.tags must be 1-10, which is what S3 allows of one object, got 0"),
+    (lambda: TAG({str(n): "" for n in range(11)}), "after_delivery.tags must be at most 10, .* got 11"),
     (lambda: TAG("x"), "after_delivery must have tags such as"),  # type: ignore[arg-type] # wrong on purpose
     (lambda: TAG({"a": 1}), "after_delivery.tags must be texts by name"),  # type: ignore[dict-item] # wrong
     (lambda: TAG({"aws:x": ""}), "after_delivery.tags must have names .* got 'aws:x'"),
     (lambda: TAG({"x" * 129: ""}), "after_delivery.tags must have names of 1-128 characters"),
     (lambda: TAG({"x": "y" * 257}), "after_delivery.tags must have values of at most 256 characters"),
+    (lambda: TAG({"x": "a\tb"}), "after_delivery.tags must consist of .* got '.t'"),
+    (lambda: TAG({"\U0001d11e" * 65: ""}), "after_delivery.tags must have names of 1-128 characters"),
     (lambda: TAG({"x": "a&b"}), "after_delivery.tags must consist of .* got '&'"),
     (lambda: MOVE(prefix=""), "after_delivery.prefix must not be empty in the same bucket"),
     (lambda: MOVE(prefix="/x/"), "after_delivery.prefix must not begin with '/', which keys do not"),

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.delivery_plan import IfExists
+from s3_to_sftp.rules.after_delivery import AfterAction, AfterDelivery
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
+from s3_to_sftp.rules.filter import Filter
 from s3_to_sftp.rules.invalid import InvalidRule
 from s3_to_sftp.rules.sequence import Reset, Sequence
 
@@ -57,6 +59,43 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"name": "{token}{key}"}, "name has the unknown field {token}"),
     ({"name": "{sha256}{key}"}, "name has the unknown field {sha256}"),
+    (
+        {"name": "{tag[aws:id]}_{name}"},
+        "name must have names of 1-128 characters without 'aws:' in front, which S3 keeps for itself, got "
+        "'aws:id'",
+    ),
+    ({"name": f"{{tag[{'a' * 129}]}}_{{name}}"}, "name must have names of 1-128 characters"),
+    (
+        {"name": "{tag[a;b]}_{name}"},
+        "name must consist of letters, digits, blanks and + - = . _ : / @, got ';' in 'a;b'",
+    ),
+    (
+        {"name": "{metadata[x-amz-meta-id]}_{name}"},
+        "name must have names of metadata without 'x-amz-meta-' in front, got 'x-amz-meta-id'",
+    ),
+    ({"name": "{metadata[a b]}_{name}"}, "name must have names of metadata that can be the name of an HTTP"),
+    (
+        {"name": "{metadata[größe]}_{name}"},
+        "name must have names of metadata that can be the name of an HTTP",
+    ),
+    ({"name": f"{{metadata[{'a' * 2049}]}}{{name}}"}, "name must have names of metadata that can be"),
+    (
+        {
+            "name": "".join(f"{{tag[{n}]}}" for n in range(6)),
+            "only": Filter(tags={f"f{n}": "" for n in range(5)}),
+        },
+        "name must use at most 10 tags together with 'companions' and 'only', which is what S3 allows of one "
+        "object, got 11",
+    ),
+    (
+        {
+            "only": Filter(tags={f"f{n}": "" for n in range(6)}),
+            "after_delivery": AfterDelivery.tag({f"t{n}": "" for n in range(5)}),
+        },
+        "after_delivery must leave an object at most 10 tags, which is what S3 allows, got 5 new ones "
+        "beside 6 "
+        "that 'name', 'companions' and 'only' use",
+    ),
     ({"time_zone": None}, "time_zone must be a name such as Europe/Zurich, got None"),
     ({"time_zone": ""}, "time_zone must be a name of the IANA database such as Europe/Zurich, got ''"),
     (
@@ -91,6 +130,80 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"allowed_names": "a{99999999999}"}, "allowed_names must be a regular expression"),
     ({"allowed_names": re.compile("a")}, "allowed_names must be a regular expression, got re.compile('a')"),
     ({"allowed_names": "a" * 1001}, "allowed_names must have at most 1000 characters, got 1001"),
+    (
+        {"allowed_names": ""},
+        "allowed_names must match names, which have 1-255 characters, got '': it matches 0",
+    ),
+    ({"allowed_names": "^$"}, "allowed_names must match names, which have 1-255 characters, got '^$'"),
+    ({"allowed_names": "(?!)"}, "allowed_names must match names, which have 1-255 characters"),
+    (
+        {"allowed_names": "a{300}"},
+        "allowed_names must match names, which have 1-255 characters, got 'a{300}'",
+    ),
+    (
+        {"name": "{name}", "allowed_names": "[A-Z]{10,12}", "max_name_length": 5},
+        "allowed_names must match names, which have 1-5 characters, got '[A-Z]{10,12}': it matches 10-12",
+    ),
+    (
+        {"name": "BATCH_{stem}.csv", "allowed_names": "[A-Z_.a-z]{4}"},
+        "allowed_names must match names, which have 11-255 characters, got '[A-Z_.a-z]{4}': it matches 4",
+    ),
+    (
+        {"name": "{stem:.3}.csv", "max_name_length": 6, "if_exists": IfExists.NEW_NAME},
+        "max_name_length must be at least 7 with if_exists NEW_NAME, got 6: no name has room for the '-2' "
+        "of a "
+        "new one",
+    ),
+    (
+        {"name": "{stem}.csv", "allowed_names": r"[a-z]+\.csv", "if_exists": IfExists.NEW_NAME},
+        "allowed_names must match new names with if_exists NEW_NAME, got '[a-z]+\\\\.csv': it lets no name "
+        "with "
+        "'-' through, and the second name of a.csv is a-2.csv",
+    ),
+    (
+        {"name": "{name}", "allowed_names": r"[A-Z-]+", "if_exists": IfExists.NEW_NAME},
+        "it lets no name with '2' through",
+    ),
+    (
+        {"name": "{stem}" + "a" * 240, "temporary": "{name}.partial"},
+        "temporary must leave 16 bytes of 255 for what is added while a file is written, got "
+        "'{name}.partial': "
+        "the shortest name has 249 bytes",
+    ),
+    ({"temporary": "{name}" + "x" * 240}, "temporary must leave 16 bytes of 255"),
+    ({"temporary": "x" * 230 + "{token}"}, "temporary must leave 16 bytes of 255"),
+    (
+        {"name": "{stem}" + "a" * 250, "companions": [Companion.checksum("sha256")]},
+        "companions must have names of at most 255 bytes, got '{name}.sha256' beside",
+    ),
+    (
+        {"time_zone": "localtime"},
+        "time_zone must be a name of the IANA database such as Europe/Zurich, got 'loc",
+    ),
+    (
+        {"time_zone": "Factory"},
+        "time_zone must be a name of the IANA database such as Europe/Zurich, got 'Fac",
+    ),
+    ({"time_zone": "right/UTC"}, "time_zone must be a name of the IANA database such as Europe/Zurich"),
+    ({"time_zone": "posixrules"}, "time_zone must be a name of the IANA database such as Europe/Zurich"),
+    (
+        {"only": Filter(prefixes=["../x/"])},
+        "only.prefixes must have some keys that can be remote paths, got '../x/': '../x/*' has a name that "
+        "no "
+        "file or directory can have, '..'",
+    ),
+    ({"only": Filter(prefixes=["a//b"])}, "only.prefixes must have some keys that can be remote paths"),
+    ({"only": Filter(suffixes=["/./x"])}, "only.suffixes must have some keys that can be remote paths"),
+    ({"only": Filter(prefixes=["a\0/"])}, "only.prefixes must have some keys that can be remote paths"),
+    (
+        {
+            "after_delivery": AfterDelivery.move(prefix="a" * 1000 + "/"),
+            "only": Filter(prefixes=["b" * 10, "c" * 12], suffixes=["d" * 20]),
+        },
+        "after_delivery.prefix must leave room for the key, got 1001 bytes: with the shortest key that "
+        "'only' lets "
+        "through the new key has 1031, and S3 takes 1024",
+    ),
     ({"allowed_names": "(a+)+"}, "allowed_names must not repeat a group that is only a repeated character"),
     ({"allowed_names": r"(?:[A-Z_]*)*\.CSV"}, "allowed_names must not repeat a group"),
     ({"allowed_names": r"(?P<x>\w+){2,}"}, "allowed_names must not repeat a group"),
@@ -241,10 +354,44 @@ def test_wrong_rule_has_its_sentence(settings: dict[str, Any], sentence: str) ->
     with pytest.raises(InvalidRule, match=re.escape(sentence)) as caught:
         DeliveryRules(**settings)
     assert str(caught.value) == f"{caught.value.rule} {caught.value.complaint}"
-    assert caught.value.rule in vars(DeliveryRules())
+    assert caught.value.rule.partition(".")[0] in vars(DeliveryRules())
 
 
 OTHERS: list[tuple[Callable[[], object], str]] = [
+    (
+        lambda: AfterDelivery(action=AfterAction.DELETE, prefix="a/"),
+        "after_delivery.prefix must be left out where the action is delete, got 'a/': it is of move",
+    ),
+    (
+        lambda: AfterDelivery(action=AfterAction.MOVE, prefix="a/", tags=(("a", "b"),)),
+        "after_delivery.tags must be left out where the action is move, got (('a', 'b'),): it is of tag",
+    ),
+    (
+        lambda: AfterDelivery(bucket="archive"),
+        "after_delivery.bucket must be left out where the action is keep, got 'archive': it is of move",
+    ),
+    (
+        lambda: AfterDelivery.move(prefix="../x/"),
+        "after_delivery.prefix must not have '.' or '..' between '/', which S3 may refuse as a path, got "
+        "'../x/'",
+    ),
+    (
+        lambda: AfterDelivery.move(prefix="a/./b/"),
+        "after_delivery.prefix must not have '.' or '..' between '/'",
+    ),
+    (
+        lambda: AfterDelivery.move(prefix="a\n/"),
+        "after_delivery.prefix must not hold control characters, got",
+    ),
+    (lambda: AfterDelivery.move(prefix="\ud800/"), "after_delivery.prefix must be valid Unicode, got"),
+    (lambda: AfterDelivery.move(bucket="192.168.1.1"), "after_delivery.bucket must be the name of a bucket"),
+    (lambda: AfterDelivery.move(bucket="a..b"), "after_delivery.bucket must be the name of a bucket"),
+    (lambda: AfterDelivery.move(bucket="xn--abc"), "after_delivery.bucket must be the name of a bucket"),
+    (lambda: AfterDelivery.move(bucket="abc-s3alias"), "after_delivery.bucket must be the name of a bucket"),
+    (
+        lambda: AfterDelivery.move(bucket="abc--euw1-az1--x-s3"),
+        "after_delivery.bucket must be the name of a bu",
+    ),
     (
         lambda: Companion.marker("done"),
         "companions must have names that follow from the data, as '{name}.done' does",

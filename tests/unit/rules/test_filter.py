@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ WRONG: list[tuple[Callable[[], Filter], str]] = [
     (lambda: Filter(min_bytes=2**60), "only.min_bytes must be 0-54975581388800"),
     (
         lambda: Filter(min_age=timedelta(days=2), max_age=timedelta(days=1)),
-        "only.min_age must not be more than max_age, got 172800 and 86400",
+        "only.max_age must be at least 60 s more than min_age, got 86400 s and 172800 s",
     ),
     (lambda: Filter(min_age=0), "only.min_age must be from 1 s"),
     (lambda: Filter(max_age="1d"), "only.max_age must be seconds, or a timedelta"),  # type: ignore[arg-type] # wrong
@@ -37,6 +38,63 @@ WRONG: list[tuple[Callable[[], Filter], str]] = [
     (lambda: Filter(exclude=["**"]), "only.exclude must leave some keys"),
     (lambda: Filter(suffixes=[".csv"], exclude=["*.csv"]), "only.exclude must leave some keys"),
     (lambda: Filter(prefixes=["a/b/", "a/c/"], exclude=["a/*"]), "only.exclude must leave some keys"),
+    (lambda: Filter(prefixes=["\ud800"]), "only.prefixes must be valid Unicode, which keys are, got"),
+    (lambda: Filter(exclude=["?*"]), "only.exclude must leave some keys, got .*: no object could match"),
+    (lambda: Filter(exclude=["*[!/]"]), "only.exclude must leave some keys"),
+    (lambda: Filter(exclude=["[!a]*", "a*"]), "only.exclude must leave some keys"),
+    (lambda: Filter(suffixes=[".csv"], exclude=["*.*"]), "only.exclude must leave some keys"),
+    (lambda: Filter(prefixes=["a/", "b/"], exclude=["a/?*", "b*"]), "only.exclude must leave some keys"),
+    (
+        lambda: Filter(prefixes=["a/", "b/"], exclude=["a/*"]),
+        r"only.prefixes must not have 'a/', of which 'exclude' leaves no key, got \['a/\*'\]: remove the "
+        r"prefix",
+    ),
+    (
+        lambda: Filter(suffixes=[".csv", ".tmp"], exclude=["*.t?p"]),
+        r"only.suffixes must not have '.tmp', of which 'exclude' leaves no key, got \['\*.t\?p'\]: remove "
+        r"the su",
+    ),
+    (
+        lambda: Filter(prefixes=["out/"], exclude=["tmp/*"]),
+        r"only.exclude must have patterns of whole keys, got 'tmp/\*', which no key has that 'prefixes' and "
+        r"'suffixes' let through: write it as '\*/tmp/\*', or remove it",
+    ),
+    (
+        lambda: Filter(exclude=["[z-a]*"]),
+        "only.exclude must have patterns that a key can have, got '.z-a.*', w",
+    ),
+    (lambda: Filter(exclude=["x" * 1025]), "only.exclude must have patterns that a key can have, got 'xxx"),
+    (lambda: Filter(exclude=["/"]), "only.exclude must not begin with '/'"),
+    (
+        lambda: Filter(exclude=["[old]_*", "a[bc"]),
+        r"only.exclude must close each bracket, got 'a\[bc': write",
+    ),
+    (lambda: Filter(prefixes=["a" * 1025]), "only.prefixes must let keys of at most 1024 bytes through, got"),
+    (
+        lambda: Filter(prefixes=["a" * 600], suffixes=["b" * 600]),
+        "only.prefixes must go with the suffixes in keys of at most 1024 bytes",
+    ),
+    (lambda: Filter(suffixes=["b" * 1025]), "only.suffixes must let keys of at most 1024 bytes through, got"),
+    (
+        lambda: Filter(min_age=600, max_age=600),
+        "only.max_age must be at least 60 s more than min_age, got 600 s and 600 s: what has waited for "
+        "min_age",
+    ),
+    (lambda: Filter(min_age=600, max_age=659), "only.max_age must be at least 60 s more than min_age"),
+    (lambda: Filter(max_age=59), "only.max_age must be at least 60 s, got 59 s: an object is seldom "),
+    (lambda: Filter(tags={"": "x"}), "only.tags must have names of 1-128 characters without 'aws:' in front"),
+    (lambda: Filter(tags={"a" * 129: "x"}), "only.tags must have names of 1-128 characters"),
+    (lambda: Filter(tags={"aws:x": "x"}), "only.tags must have names of 1-128 characters without 'aws:'"),
+    (lambda: Filter(tags={"a": "x" * 257}), "only.tags must have values of at most 256 characters"),
+    (
+        lambda: Filter(tags={"a": "draft*"}),
+        r"only.tags must consist of letters, .* got '\*' in 'a': 'draft\*'",
+    ),
+    (lambda: Filter(tags={"a\n": "x"}), "only.tags must consist of letters, digits, blanks"),
+    (
+        lambda: Filter(tags=(("a", "x"), ("a", "y"))),
+        "only.tags must have one value for each name, which an object has only once, got 'a' twice",
+    ),
     (lambda: Filter(tags={"a": 1}), "only.tags must be values by name"),  # type: ignore[dict-item] # wrong on purpose
     (lambda: Filter(tags={str(n): "" for n in range(11)}), "only.tags must be at most 10"),
 ]
@@ -46,6 +104,24 @@ WRONG: list[tuple[Callable[[], Filter], str]] = [
 def test_wrong_value_has_its_sentence(make: Callable[[], Filter], sentence: str) -> None:
     with pytest.raises(InvalidRule, match=f"^{sentence}"):
         make()
+
+
+@pytest.mark.parametrize(
+    "only",
+    [
+        {"min_bytes": 10, "max_bytes": 10},
+        {"min_age": 600, "max_age": 660},
+        {"max_age": 60},
+        {"exclude": ["?"]},
+        {"exclude": ["[!a]*"]},
+        {"prefixes": ["out/"], "exclude": ["out/tmp/*", "*.tmp"]},
+        {"prefixes": ["out/", "in/"], "exclude": ["out/?"]},
+        {"suffixes": [".csv"], "exclude": ["*.tmp"]},
+        {"tags": {"Größe 1": "", "a+b-c=d.e_f:g/h@i": "٣"}},
+    ],
+)
+def test_what_some_objects_match_is_taken(only: dict[str, Any]) -> None:
+    Filter(**only)
 
 
 def test_rules_take_nothing_but_a_filter() -> None:
@@ -117,6 +193,24 @@ def test_age_is_waited_for_or_over() -> None:
         (Filter(suffixes=[".xml"]), "", ".csv", "none of the suffixes '.xml' goes with the source's suffix"),
         (Filter(exclude=["in/*"]), "in/", "", "the pattern 'in/*' excludes everything in the source, 'in/*'"),
         (Filter(exclude=["in/x/*"]), "in/", "", ""),
+        (
+            Filter(exclude=["in/?*"]),
+            "in/",
+            "",
+            "the pattern 'in/?*' excludes everything in the source, 'in/*'",
+        ),
+        (
+            Filter(exclude=["in/[!a]*", "*/a*"]),
+            "in/",
+            "",
+            "the patterns 'in/[!a]*', '*/a*' exclude everything in the source, 'in/*'",
+        ),
+        (
+            Filter(prefixes=["a" * 600]),
+            "",
+            "b" * 600,
+            "no key of at most 1024 bytes has its prefixes and suffixes and those of '*bbb",
+        ),
         (Filter(min_bytes=1), "in/", ".csv", ""),
     ],
 )

@@ -118,7 +118,7 @@ def test_what_is_no_field_is_refused_with_a_sentence(text: str, sentence: str) -
         ("{sequence:06}", "000042"),
         ("{bytes:6d}|", "    42|"),
         ("{part[0]}{part[-1]}", "ac"),
-        ("{metadata[a b:c]}", "x"),
+        ("{tag[a b:c]}", "x"),
         ("{stem:.2}", "äö"),
         ("{stem:.99}", "äöü"),
         ("{{stem}}", "{stem}"),
@@ -131,7 +131,7 @@ def test_fields_are_written_in_their_form(text: str, rendered: str) -> None:
         "sequence": 42,
         "bytes": 42,
         "part": ["a", "b", "c"],
-        "metadata": {"a b:c": "x"},
+        "tag": {"a b:c": "x"},
         "stem": "äöü",
         "event_time": datetime(2024, 3, 4, 5, 6, tzinfo=UTC),
     }

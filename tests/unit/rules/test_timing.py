@@ -12,6 +12,7 @@ from s3_to_sftp.rules.document import RulesDocument
 from s3_to_sftp.rules.explanation import plan_as_json, steps_of
 from s3_to_sftp.rules.invalid import InvalidRule
 from s3_to_sftp.rules.plan_facts import PlanFacts
+from s3_to_sftp.rules.week import closed_before_cut_off
 from s3_to_sftp.rules.window import Rate, Window
 from tests.unit.rules.objects import planned
 
@@ -51,8 +52,43 @@ def seconds(text: str) -> int:
         (lambda: DeliveryRules(holidays=["25.12.2026"]), "holidays must be days such as 2026-12-25"),
         (lambda: DeliveryRules(holidays=["2026-02-30"]), "holidays must be days such as 2026-12-25"),
         (lambda: DeliveryRules(holidays=["20261225"]), "holidays must be days such as 2026-12-25"),
-        (lambda: DeliveryRules(cut_off="24:00"), "cut_off must have times from 00:00 to 23:59"),
+        (
+            lambda: DeliveryRules(cut_off="24:00"),
+            "cut_off must be a time such as 17:30, from 00:00 to 23:59, got '24:00'",
+        ),
         (lambda: DeliveryRules(cut_off=17), "cut_off must be a time such as 17:30, got 17"),  # type: ignore[arg-type]
+        (
+            lambda: DeliveryRules(windows=[Window("Mon-Fri 06:00-18:00")], cut_off="05:00"),
+            "cut_off must be later than the first window of each day on which one starts, got '05:00', and "
+            "on "
+            "Mon, Tue, Wed, Thu, Fri nothing is open before it: what comes since the last window closed is "
+            "always late. Write a time after 06:00",
+        ),
+        (
+            lambda: DeliveryRules(windows=[Window("Mon-Fri 06:00-18:00")], cut_off="06:00"),
+            "cut_off must be later than the first window of each day",
+        ),
+        (
+            lambda: DeliveryRules(
+                windows=[Window("Mon-Fri 06:00-18:00"), Window("Sat 20:00-22:00")], cut_off="17:30"
+            ),
+            "cut_off must be later than the first window of each day on which one starts, got '17:30', and "
+            "on "
+            "Sat nothing is open before it: what comes since the last window closed is always late. Write a "
+            "time after 20:00",
+        ),
+        (
+            lambda: DeliveryRules(windows=[Window("Mon-Fri 22:00-04:00")], cut_off="03:00"),
+            "cut_off must be later than the first window of each day on which one starts, got '03:00', and "
+            "on "
+            "Mon nothing is open before it",
+        ),
+        (
+            lambda: DeliveryRules(windows=[Window("Mon-Fri")], cut_off="00:00"),
+            "cut_off must be later than the first window of each day on which one starts, got '00:00', and "
+            "on "
+            "Mon nothing is open before it",
+        ),
         (lambda: DeliveryRules(max_drops=1), r"max_drops must be a Rate\(...\)"),  # type: ignore[arg-type]
         (
             lambda: RulesDocument(partner=RULES, sources={"1": DeliveryRules(name="{stem}")}),
@@ -96,3 +132,38 @@ def test_plan_in_a_window_does_not_wait() -> None:
 
 def test_plan_without_such_rules_has_no_timing() -> None:
     assert planned(DeliveryRules(), "a.csv").timing is None
+
+
+@pytest.mark.parametrize(
+    ("windows", "cut_off"),
+    [
+        ([], "00:00"),
+        (["06:00-18:00"], "06:01"),
+        (["Mon-Fri 06:00-18:00"], "18:00"),
+        (["Mon-Fri 06:00-18:00"], "23:00"),
+        (["22:00-04:00"], "03:00"),
+        (["22:00-04:00"], "04:00"),
+        (["Mon-Sun"], "00:00"),
+        (["Sun-Thu 22:00-04:00"], "23:00"),
+    ],
+)
+def test_cut_off_that_can_be_met_is_taken(windows: list[str], cut_off: str) -> None:
+    DeliveryRules(windows=list(map(Window, windows)), cut_off=cut_off)
+
+
+@pytest.mark.parametrize(
+    ("windows", "cut_off", "late"),
+    [
+        (["Mon-Fri 06:00-18:00"], "18:00", {}),
+        (["Mon-Fri 06:00-18:00"], "17:30", {}),
+        (["Mon-Fri 06:00-18:00"], "23:00", dict.fromkeys(range(5), 18 * 60)),
+        (["Mon-Fri 06:00-18:00", "Sat 08:00-12:00"], "17:30", {5: 12 * 60}),
+        (["06:00-12:00", "14:00-18:00"], "13:00", dict.fromkeys(range(7), 12 * 60)),
+        (["Mon 03:00-04:30", "Mon 22:00-04:00", "Tue 05:00-06:00"], "04:30", {1: 4 * 60}),
+        ([], "13:00", {}),
+    ],
+)
+def test_days_on_which_it_closes_before_the_cut_off_are_known(
+    windows: list[str], cut_off: str, late: dict[int, int]
+) -> None:
+    assert closed_before_cut_off(list(map(Window, windows)), cut_off) == late

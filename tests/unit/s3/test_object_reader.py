@@ -31,7 +31,7 @@ from s3_to_sftp.errors import (
     ObjectReadError,
     ObjectReadInterrupted,
 )
-from s3_to_sftp.s3 import read_ahead
+from s3_to_sftp.s3 import object_reader, read_ahead
 from s3_to_sftp.s3.checksum import RangeChecksum
 from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader, SmallObject, read_whole
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -666,16 +666,49 @@ def buffers_made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             super().__init__(size)
 
     monkeypatch.setattr(read_ahead, "bytearray", Counted, raising=False)
+    monkeypatch.setattr(object_reader, "bytearray", Counted, raising=False)
     return made
 
 
-@pytest.mark.parametrize("ranges", [ranges_of(len(DATA), 2900), ranges_of(len(DATA), len(DATA))])
-def test_buffers_are_reused(ranges: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_buffers_are_reused(monkeypatch: pytest.MonkeyPatch) -> None:
     made = buffers_made(monkeypatch)
     s3 = MemoryS3({"a": DATA})
-    assert joined(ObjectReader(s3, s3.ref("a")), ranges) == DATA
+    assert joined(ObjectReader(s3, s3.ref("a")), ranges_of(len(DATA), 2900)) == DATA
     assert 1 <= len(made) <= read_ahead._BUFFERS
     assert set(made) == {BLOCK * read_ahead.BLOCKS_PER_BUFFER}
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"), [(1000, 4000), (32 * 1024, 128 * 1024), (261_120, 261_120), (1 << 20, 1 << 20)]
+)
+def test_range_up_to_the_end_takes_one_small_buffer(
+    block: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = buffers_made(monkeypatch)
+    s3 = MemoryS3({"a": DATA})
+    source = ObjectReader(s3, s3.ref("a"))
+    assert b"".join(bytes(data) for _, data in source.blocks([(0, len(DATA))], block)) == DATA
+    assert made == [expected]
+    crc_of(source)
+
+
+def test_range_up_to_the_end_is_read_without_a_thread() -> None:
+    s3 = MemoryS3({"a": DATA})
+    blocks = ObjectReader(s3, s3.ref("a")).blocks([(500, len(DATA) - 500)], BLOCK)
+    offset, block = next(blocks)
+    assert (offset, bytes(block)) == (500, DATA[500 : 500 + BLOCK])
+    assert readers() == []
+    blocks.close()
+    assert [body.closed for body in s3.bodies] == [True]
+
+
+def test_range_up_to_the_end_is_read_ahead_on_demand() -> None:
+    s3 = MemoryS3({"a": DATA})
+    blocks = ObjectReader(s3, s3.ref("a")).blocks([(0, len(DATA))], BLOCK, read_ahead=True)
+    next(blocks)
+    assert len(readers()) == 1
+    blocks.close()
+    wait_until(lambda: not readers())
 
 
 def test_bytes_read_ahead_are_bounded_by_the_buffers() -> None:
@@ -828,20 +861,25 @@ def test_several_threads_may_read_one_object() -> None:
 # --- partial reads ---
 
 
-def read_blocks(source: ObjectReader, ranges: list[tuple[int, int]], blocks: int) -> int:
+def read_blocks(
+    source: ObjectReader, ranges: list[tuple[int, int]], blocks: int, *, read_ahead: bool = False
+) -> int:
     """Read this many blocks, then close; return the number of their bytes."""
-    reading = source.blocks(ranges, BLOCK)
+    reading = source.blocks(ranges, BLOCK, read_ahead=read_ahead)
     count = sum(len(block) for _, block in itertools.islice(reading, blocks))
-    reading.close()  # type: ignore[attr-defined] # it is a generator
+    reading.close()
     wait_until(lambda: not readers())
     return count
 
 
+@pytest.mark.parametrize("read_ahead_too", [False, True])
 @pytest.mark.parametrize("blocks", range(10))
-def test_partial_checksum_excludes_bytes_that_were_only_read_ahead(blocks: int) -> None:
+def test_partial_checksum_excludes_bytes_that_were_only_read_ahead(
+    blocks: int, *, read_ahead_too: bool
+) -> None:
     s3 = MemoryS3({"a": DATA})
     source = ObjectReader(s3, s3.ref("a"))
-    given = read_blocks(source, [(0, len(DATA))], blocks)
+    given = read_blocks(source, [(0, len(DATA))], blocks, read_ahead=read_ahead_too)
     so_far = source.checksum_up_to(len(DATA))
     assert so_far.size <= given
     assert given - so_far.size <= BLOCK * read_ahead.BLOCKS_PER_BUFFER

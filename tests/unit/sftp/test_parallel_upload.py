@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from s3_to_sftp.errors import (
     ProtocolViolation,
     RequestRefused,
 )
+from s3_to_sftp.sftp import parallel_upload
 from s3_to_sftp.sftp.byte_ranges import ByteRanges, first_of
 from s3_to_sftp.sftp.parallel_upload import stream_count
 from s3_to_sftp.sftp.protocol import OPEN_WRITE, Request, Status, read_text
@@ -34,6 +36,7 @@ from tests.support.sending import (
     WRITE,
     Bytes,
     at,
+    gathering,
     send,
     upload_part,
     waiting_for,
@@ -73,6 +76,29 @@ def test_stream_count_depends_on_size_round_trip_and_limit(
     size: int, round_trip: float, limit: int, expected: int
 ) -> None:
     assert stream_count(size=size, round_trip=round_trip, limit=limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("at_login", "at_open", "expected"), [(0.019, 0.001, 1), (0.019, 0.015, 2), (0.02, 0.001, 2)]
+)
+def test_short_round_trip_is_measured_once_more_before_streams_are_started(
+    at_login: float, at_open: float, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_and_answered = itertools.count(0, at_open)
+    monkeypatch.setattr(parallel_upload, "_clock", lambda: next(asked_and_answered))
+    env = SftpEnvironment(round_trip=at_login)
+    assert send(env.pool(2), gathering() if expected > 1 else None) == expected
+    assert len(env.tried) == expected, "a further connection was opened"
+    assert env.files == {PATH: DATA}
+
+
+def test_round_trip_that_was_measured_again_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_and_answered = itertools.count(0, 0.001)
+    monkeypatch.setattr(parallel_upload, "_clock", lambda: next(asked_and_answered))
+    env = SftpEnvironment(round_trip=0.019)
+    pool = env.pool(2)
+    send(pool)
+    assert env.connection(0).session.round_trip == pytest.approx(0.001)
 
 
 # --- the ranges of the streams ---

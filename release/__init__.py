@@ -1,0 +1,1 @@
+"""What a release consists of, built and examined: `python -m release`. No part of the distribution."""

@@ -1,0 +1,39 @@
+"""What has to be true before a version is published, besides that it works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from packaging.version import InvalidVersion, Version
+
+from release import changelog
+from release.project import NotReady, is_placeholder
+
+
+def obstacles(tag: str, *, version: str, address: str, changes: str) -> Iterator[str]:
+    """Yield a sentence for each thing that is in the way of publishing `version` as `tag`.
+
+    Args:
+        tag: The tag of the release.
+        version: That of pyproject.toml.
+        address: Where the repository is, as pyproject.toml has it.
+        changes: The text of the changelog.
+    """
+    if tag != f"v{version}":
+        yield f"The tag is {tag} and pyproject.toml has {version}: tag v{version}, or change the version."
+    try:
+        canonical = str(Version(version))
+    except InvalidVersion:
+        yield f"{version} is no version (PEP 440): such as 1.0.0rc1, 1.0.0 or 1.0.1."
+    else:
+        if canonical != version:
+            yield f"An index would call {version} {canonical}: write it so in pyproject.toml."
+    try:
+        changelog.section_of(version, changes)
+    except NotReady as reason:
+        yield str(reason)
+    if is_placeholder(address):
+        yield (
+            f"{address} is a placeholder: write the address of the repository into pyproject.toml "
+            "(project.urls, and the substitutions of the README)."
+        )
