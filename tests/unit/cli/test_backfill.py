@@ -216,7 +216,7 @@ def test_dry_run_shows_numbers_and_cost_and_sends_nothing(stored: Stored) -> Non
     outcome = stored.run("--dry-run", yes=False)
     assert outcome.code == 0
     assert "12 objects, 12.0 kB to send: less than $0.01" in outcome.stdout
-    assert "16  DynamoDB writes per object, $0.625 per million" in outcome.stdout
+    assert "7  DynamoDB writes per object, $0.625 per million" in outcome.stdout
     assert all(len(line) <= 80 for line in outcome.stdout.splitlines())
     assert stored.queued() == []
 
