@@ -72,6 +72,15 @@ def test_refused_write_returns_the_existing_items(env: LedgerEnvironment) -> Non
     assert [item["sk"]["S"] for item in env.with_status("SUPERSEDED")] == ["version#v0A"]
 
 
+def test_records_move_between_the_item_of_the_key_and_their_own(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    for version in (OLD, NEW, OLD):
+        ledger.release(env.lease(version, ledger), reason=f"{version.sequencer} was cut")
+    assert [env.item(version)["attempts"]["N"] for version in (OLD, NEW)] == ["2", "1"]
+    assert env.item(NEW)["reason"] == {"S": "0B was cut"}
+    assert sorted(item["sk"]["S"] for item in env.with_status("IN_FLIGHT")) == ["version#v0A", "version#v0B"]
+
+
 def test_commit_and_checkpoint_are_read_back(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(OLD, ledger)
