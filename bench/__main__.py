@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.about import about
 from bench.cold_start import NotMeasurable, measure_cold_starts
+from bench.deployed import measure_deployed
 from bench.network import Link
 from bench.network_check import check_link
 from bench.programs import REPOSITORY
@@ -26,7 +27,9 @@ from local.processes import end_on_signals
 from local.progress import Progress
 
 _COLD_STARTS = 11
-GROUPS = ("network", "large", "capped", "small", "end-to-end", "cpu", "curves", "cold-start")
+_DEPLOYED = (10, 100, 1000, 10_000)
+_DEPLOYED_QUICK = (100, 1000)
+GROUPS = ("network", "large", "capped", "small", "end-to-end", "cpu", "curves", "deployed", "cold-start")
 _BUSY = 0.5
 
 
@@ -59,6 +62,9 @@ def main() -> int:
         for work in _works(options):
             rows = do_work(work, sink, results, scratch=scratch, progress=progress)
             print(table(rows) if rows else "  (nothing measured)", flush=True)
+        if "deployed" in options.only:
+            counts = _DEPLOYED_QUICK if options.quick else _DEPLOYED
+            measure_deployed(sink, results, scratch=scratch, counts=counts, progress=progress)
         if "cold-start" in options.only:
             _cold_start(results, scratch, progress)
     _finish(options, facts, results, progress)

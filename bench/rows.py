@@ -44,20 +44,20 @@ def row_of(work: Work, tool: Tool, runs: Sequence[Measurement], *, size: int, fi
         "curve": work.curve,
         "mib": size / MIB if work.files == 1 else None,
         "files": files if work.files > 1 else None,
-        unit: _rounded(amount / statistics.median(seconds)),
-        f"process_{unit}": _rounded(amount / median(lambda run: run.wall_s)),
-        "cpu_s_per_gb": _rounded(median(lambda run: run.cpu_seconds(warm=tool.warm)) / megabytes * 1000),
-        "process_cpu_s_per_gb": _rounded(median(lambda run: run.cpu_s) / megabytes * 1000),
-        "peak_rss_mb": _rounded(median(lambda run: run.peak_rss_mb)),
+        unit: rounded(amount / statistics.median(seconds)),
+        f"process_{unit}": rounded(amount / median(lambda run: run.wall_s)),
+        "cpu_s_per_gb": rounded(median(lambda run: run.cpu_seconds(warm=tool.warm)) / megabytes * 1000),
+        "process_cpu_s_per_gb": rounded(median(lambda run: run.cpu_s) / megabytes * 1000),
+        "peak_rss_mb": rounded(median(lambda run: run.peak_rss_mb)),
         "streams": _streams(runs),
         "connections": max(run.logins for run in runs),
         "warm": tool.warm or None,
         "runs": len(runs),
-        "each_s": [_rounded(second) for second in seconds],
+        "each_s": [rounded(second) for second in seconds],
     }
     if any(run.phases for run in runs):
-        row["setup_s"] = _rounded(median(lambda run: run.phases.setup_s if run.phases else 0.0))
-        row[f"transfer_{unit}"] = _rounded(
+        row["setup_s"] = rounded(median(lambda run: run.phases.setup_s if run.phases else 0.0))
+        row[f"transfer_{unit}"] = rounded(
             amount / median(lambda run: run.phases.transfer_s if run.phases else run.wall_s)
         )
     return {key: value for key, value in row.items() if value not in (None, "")}
@@ -68,5 +68,6 @@ def _streams(runs: Sequence[Measurement]) -> int:
     return max(reported) if reported else max(run.logins for run in runs)
 
 
-def _rounded(figure: float) -> float:
+def rounded(figure: float) -> float:
+    """The figure with four digits."""
     return float(f"{figure:.4g}")

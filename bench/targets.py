@@ -49,6 +49,7 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
         *_small(rows),
         *_memory(rows),
         *_end_to_end(rows),
+        *_deployed(rows),
         *_cold_start(rows),
         *_small_lambda(rows),
     ]
@@ -190,6 +191,19 @@ def _end_to_end(rows: Sequence[Row]) -> Iterator[Verdict]:
             got=_ratio(ours, alone, "cpu_s_per_gb"),
             note=f"{with_checksum:.2f} of SFTP with a CRC" if with_checksum else "",
         )
+
+
+def _deployed(rows: Sequence[Row]) -> Iterator[Verdict]:
+    ours, alone = (
+        pick(rows, tool=NAME, variant=variant, curve="deployed", files=1000) for variant in ("deployed", "")
+    )
+    share = f"the emulator used {ours['emulator_share']:.0%} of the CPU" if ours else ""
+    yield Verdict(
+        what="1,000 x 4 KiB through the deployed function: files/s against the engine alone",
+        wanted=0.5,
+        got=_ratio(ours, alone, "files_per_s"),
+        note=share,
+    )
 
 
 def _cold_start(rows: Sequence[Row]) -> Iterator[Verdict]:

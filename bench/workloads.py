@@ -13,6 +13,8 @@ from bench.tools import Tool
 
 GIB = 1024 * MIB
 SMALL_BYTES = 4096
+BATCH = 10
+"""Messages that the function gets at a time."""
 
 NEAR = Link()
 FAR = Link(rtt_ms=20)
@@ -85,6 +87,7 @@ def quick_works() -> Iterator[Work]:
     yield _small(FAR, files=100, transfers=(4,))
     yield from (_end_to_end(size, tls=tls) for tls in (False, True))
     yield from (_limited(memory, size=128 * MIB, peers=[]) for memory in (256, 512, 1024, 1769))
+    yield from _batches()
 
 
 def full_works() -> Iterator[Work]:
@@ -114,7 +117,9 @@ def full_works() -> Iterator[Work]:
     yield from (_limited(memory, size=128 * MIB, peers=[]) for memory in (128, 256, 384))
     for memory in (512, 1024, 1769):
         yield _limited(memory, size=256 * MIB, peers=[*peers.for_large()[:4], peers.naive()])
+    yield from _batches()
     yield from _curves()
+    yield from _sizes_end_to_end()
 
 
 def _ours_near() -> list[Tool]:
@@ -146,6 +151,33 @@ def _small(link: Link, *, files: int, transfers: Sequence[int]) -> Work:
     )
 
 
+def _batches() -> Iterator[Work]:
+    """The small objects of one batch over a connection that stands, as a function sends them."""
+    for link in (NEAR, FAR, VERY_FAR):
+        yield Work(
+            name="small",
+            group="deployed",
+            curve="batch",
+            link=link,
+            size=SMALL_BYTES,
+            files=BATCH,
+            tools=[ours("one warm", warm="tiny")],
+        )
+
+
+def _sizes_end_to_end() -> Iterator[Work]:
+    for size in (MIB, 64 * MIB, GIB, 4 * GIB):
+        yield Work(
+            name="end-to-end",
+            group="curves",
+            curve="end-to-end",
+            link=NEAR,
+            size=size,
+            tools=[ours(reads_object=True)],
+            runs=1 if size > GIB else 3,
+        )
+
+
 def _end_to_end(size: int, *, tls: bool) -> Work:
     sftp_alone = ours("SFTP alone", boto3=True)
     with_crc = ours("SFTP alone, CRC", boto3=True, checksum="crc")
@@ -174,7 +206,7 @@ def _limited(memory_mb: int, *, size: int, peers: list[Tool]) -> Work:
 
 def _curves() -> Iterator[Work]:
     for link in (NEAR, FAR):
-        for size in (MIB, 16 * MIB, 256 * MIB, GIB, 4 * GIB, 16 * GIB):
+        for size in (MIB, 16 * MIB, 256 * MIB, GIB, 4 * GIB, 8 * GIB, 16 * GIB):
             yield Work(
                 name="large",
                 group="curves",
