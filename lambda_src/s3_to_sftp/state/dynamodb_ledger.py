@@ -197,6 +197,9 @@ class DynamoLedger:
     def note_step(self, lease: Lease, step: str, file: Commit) -> None:
         """See `Ledger`."""
         put: Put = {("steps", step): commit_fields(file)}
+        if not lease.plan:  # of rules that were removed: the item may have no map yet
+            steps = {**lease.steps, step: file}
+            put = {"steps": {name: commit_fields(each) for name, each in steps.items()}}
         self._write(lease, version_change(lease, put), key_change(lease))
 
     def note_names(self, lease: Lease) -> None:

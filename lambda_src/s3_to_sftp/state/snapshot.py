@@ -219,8 +219,8 @@ class Snapshot:
         resumes = version is not None and (version.state is not State.UNKNOWN or version.has_data_at_partner)
         commit = version.commit if version is not None and resumes else None
         steps: Mapping[str, Commit] = {}
-        if version is not None and plan:
-            steps = version.settled_steps  # what the partner may have seen, by whatever rules
+        if version is not None:
+            steps = version.settled_steps  # what the partner may have seen, by whatever rules, or none
             if _is_same_plan(version, plan):
                 plan, remote_path = version.plan, version.remote_path or remote_path
         checkpoint = None
