@@ -156,7 +156,7 @@ class Lease:
     def has_history(self) -> bool:
         """Whether anything is left of earlier attempts or of other versions."""
         others = len(self.names) - (self.temporary in self.names)
-        has_begun = self.checkpoint is not None or self.commit is not None
+        has_begun = self.checkpoint is not None or self.commit is not None or bool(self.steps)
         return has_begun or self.had_temporary or others > 0
 
     def started_over(self, temporary: str) -> "Lease":

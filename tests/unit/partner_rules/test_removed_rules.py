@@ -141,7 +141,7 @@ def test_compressed_file_is_not_taken_for_the_object(ledger_table: Any) -> None:
 
 
 def half_written(ledger_table: Any, name: str) -> RulesEnvironment:
-    """A large object of which the partner has half under this name, and no rules any more."""
+    """A large object of which the partner has half under this name, and from now on no rules."""
     rules = DeliveryRules(name=name, temporary=FINAL_NAME)
     env = RulesEnvironment(ledger_table, rules, {"x": LARGE})
     env.env.scripts[0] = silent_after(1)
