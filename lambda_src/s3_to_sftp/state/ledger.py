@@ -24,6 +24,9 @@ from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.remote_names import RemoteNames
 from s3_to_sftp.state.update_expression import Change
 
+WITHOUT_RULES = "without rules"
+"""Plan of a commit from a time without rules, once the object has some: its file gets nothing of theirs."""
+
 DATA = "data"
 """Id of the step that says that the data may have had its final name before it was started over, or begun."""
 

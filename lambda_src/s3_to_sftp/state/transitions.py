@@ -59,6 +59,8 @@ def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change,
     put |= plan_fields(lease)
     if version is not None and version.plan and version.plan != lease.plan and version.may_be_seen:
         put["had_other_names"] = True
+    if version is not None and lease.commit is not None and lease.commit != version.commit:
+        put["commit"] = commit_fields(lease.commit)
     if version is None:
         put |= announced(lease.ref, now)
     elif version.state is State.DELIVERED and version.receipt is not None:

@@ -205,3 +205,31 @@ def test_half_a_file_goes_where_another_source_has_rules(ledger_table: Any, name
     env.source_rules = {"1": MARKED}
     env.deliver(env.ref("x"), name="two")
     assert set(env.env.files) == {"inbox/x"}
+
+
+ADDED = {
+    "marker": MARKED,
+    "announcement": DeliveryRules(
+        name="{name}.dat", companions=[Companion.marker("{name}.announced", before=True)]
+    ),
+    "number": DeliveryRules(name="{sequence}", sequence=Sequence(), companions=MARKED.companions),
+    "gzip": DeliveryRules(name="{name}.gz", transforms=[Gzip()], companions=MARKED.companions),
+}
+
+
+@pytest.mark.parametrize("added", ADDED.values(), ids=ADDED)
+def test_file_that_was_published_without_rules_gets_nothing_of_rules_that_come_later(
+    ledger_table: Any, added: DeliveryRules
+) -> None:
+    env = RulesEnvironment(ledger_table, MARKED, {"x": b"one", "y": b"two"})
+    env.rules = None
+    env.env.scripts[0] = env.cut_at_rename(done=True)
+    with pytest.raises(RenameUnanswered):
+        env.deliver(env.ref("x"), name="one")
+    env.env.scripts.clear()
+    env.rules = dataclasses.replace(added, after_delivery=ACTIONS["tag"])
+    receipt = env.deliver(env.ref("x"), name="two")
+    assert set(env.env.files) == {"inbox/x"}
+    assert (receipt.remote_path, dict(receipt.details)) == ("inbox/x", {})
+    assert env.s3.tags["x"] == {"delivered": "yes"}
+    env.deliver(env.ref("y"), name="three")
