@@ -21,21 +21,23 @@ class StoredObject:
 
     Attributes:
         endpoint: The local S3.
+        certificate: What its clients trust; empty where it speaks plain HTTP.
         bucket: Its bucket.
         key: Its key, which is also the name that it arrives under.
     """
 
     endpoint: str
+    certificate: str = ""
     bucket: str = "bench"
     key: str = "large"
 
 
 @contextmanager
-def store_object(size: int, folder: Path) -> Iterator[StoredObject]:
+def store_object(size: int, folder: Path, *, tls: bool = False) -> Iterator[StoredObject]:
     """Runs a local AWS with one object of this size until the block ends."""
-    with start_cloud(folder) as cloud:
-        stored = StoredObject(endpoint=cloud.endpoint)
-        s3 = Job(endpoint=cloud.endpoint).s3()
+    with start_cloud(folder, tls=tls) as cloud:
+        stored = StoredObject(endpoint=cloud.endpoint, certificate=str(cloud.certificate or ""))
+        s3 = Job(endpoint=stored.endpoint, certificate=stored.certificate).s3()
         s3.create_bucket(Bucket=stored.bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         _put_in_parts(s3, stored, Payload(size))
         yield stored

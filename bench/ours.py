@@ -18,7 +18,7 @@ def ours(
     variant: str = "",
     *,
     connections: int = CONNECTIONS,
-    warm: Literal["", "tiny", "same"] = "",
+    warm: Literal["", "tiny", "same", "known"] = "",
     checksum: Literal["", "crc", "crc and sha256"] = "",
     boto3: bool = False,
     reads_object: bool = False,

@@ -40,6 +40,7 @@ def row_of(work: Work, tool: Tool, runs: Sequence[Measurement], *, size: int, fi
         "rtt_ms": work.link.rtt_ms,
         "link_mbit": work.link.mbit,
         "memory_mb": work.memory_mb,
+        "tls": work.tls or None,
         "curve": work.curve,
         "mib": size / MIB if work.files == 1 else None,
         "files": files if work.files > 1 else None,

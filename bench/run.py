@@ -84,7 +84,9 @@ def _place(work: Work, sink: Sink, scratch: Path) -> Iterator[_Place]:
             port = stack.enter_context(start_link(work.link, to_port=port, log=scratch / "link.log"))
         stored = None
         if work.name == "end-to-end":
-            stored = stack.enter_context(store_object(work.size, scratch / "cloud"))
+            stored = stack.enter_context(
+                store_object(work.size, scratch / f"cloud{'-tls' if work.tls else ''}", tls=work.tls)
+            )
         share = stack.enter_context(cpu_of_lambda(work.memory_mb))
         yield _Place(sink=sink, port=port, share=share, stored=stored)
         sink.empty()
@@ -118,7 +120,14 @@ def _job(work: Work, tool: Tool, place: _Place) -> Job:
     if tool.reads_files:
         job = replace(job, local=str(place.sink.local(size=size, files=files)))
     if place.stored and tool.reads_object:
-        job = replace(job, endpoint=place.stored.endpoint, bucket=place.stored.bucket, key=place.stored.key)
+        stored = place.stored
+        job = replace(
+            job,
+            endpoint=stored.endpoint,
+            certificate=stored.certificate,
+            bucket=stored.bucket,
+            key=stored.key,
+        )
     return job
 
 

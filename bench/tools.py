@@ -22,7 +22,7 @@ class Tool:
         command: The command line for a job.
         missing: Says why it cannot be run here, None if it can.
         env: Environment variables that it needs.
-        warm: The time starts when the connection has delivered a first tiny file.
+        warm: The time starts when a first file has been delivered.
         reads_files: It needs local files; the others make their bytes in memory.
         reads_object: In end-to-end workloads it reads the object from S3.
     """

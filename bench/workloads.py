@@ -33,6 +33,7 @@ class Work:
         tools: Who does it.
         runs: How often each.
         memory_mb: Do it with the CPU of a Lambda function of this size; None: with all there is.
+        tls: The object is read over TLS.
         curve: The scaling curve that it is a point of; empty: of none.
         less: A smaller number of bytes for a tool that is too slow for all of them; by tool name.
         fewer: The same for the number of files.
@@ -46,6 +47,7 @@ class Work:
     tools: list[Tool]
     runs: int = 3
     memory_mb: int | None = None
+    tls: bool = False
     curve: str = ""
     less: dict[str, int] = field(default_factory=dict)
     fewer: dict[str, int] = field(default_factory=dict)
@@ -53,7 +55,8 @@ class Work:
     def __str__(self) -> str:
         what = size_text(self.size) if self.files == 1 else f"{self.files:,} x {size_text(self.size)}"
         limit = f", CPU of a {self.memory_mb} MB Lambda" if self.memory_mb else ""
-        return f"{self.name}: {what}, {self.link}{limit}"
+        over = ", S3 over TLS" if self.tls else ""
+        return f"{self.name}: {what}, {self.link}{limit}{over}"
 
 
 def size_text(size: int) -> str:
@@ -80,7 +83,7 @@ def quick_works() -> Iterator[Work]:
     yield Work(name="large", group="capped", link=CAPPED, size=size, tools=_cold_and_warm())
     yield _small(NEAR, files=1000, transfers=peers.TRANSFERS)
     yield _small(FAR, files=100, transfers=(4,))
-    yield _end_to_end(size)
+    yield from (_end_to_end(size, tls=tls) for tls in (False, True))
     yield from (_limited(memory, size=128 * MIB, peers=[]) for memory in (256, 512, 1024, 1769))
 
 
@@ -107,7 +110,7 @@ def full_works() -> Iterator[Work]:
     )
     yield _small(NEAR, files=1000, transfers=peers.TRANSFERS)
     yield _small(FAR, files=200, transfers=peers.TRANSFERS)
-    yield _end_to_end(GIB)
+    yield from (_end_to_end(GIB, tls=tls) for tls in (False, True))
     yield from (_limited(memory, size=128 * MIB, peers=[]) for memory in (128, 256, 384))
     for memory in (512, 1024, 1769):
         yield _limited(memory, size=256 * MIB, peers=[*peers.for_large()[:4], peers.naive()])
@@ -123,7 +126,7 @@ def _ours_near() -> list[Tool]:
 
 
 def _cold_and_warm() -> list[Tool]:
-    return [ours(), ours("warm", warm="same")]
+    return [ours(), ours("known partner", warm="known"), ours("warm", warm="same")]
 
 
 def _ours_far() -> list[Tool]:
@@ -143,14 +146,17 @@ def _small(link: Link, *, files: int, transfers: Sequence[int]) -> Work:
     )
 
 
-def _end_to_end(size: int) -> Work:
+def _end_to_end(size: int, *, tls: bool) -> Work:
     sftp_alone = ours("SFTP alone", boto3=True)
+    with_crc = ours("SFTP alone, CRC", boto3=True, checksum="crc")
+    tools = [ours(reads_object=True), peers.s3_get(), sftp_alone, with_crc]
     return Work(
         name="end-to-end",
         group="end-to-end",
         link=NEAR,
         size=size,
-        tools=[ours(reads_object=True), peers.s3_get(), sftp_alone, peers.naive()],
+        tools=tools if tls else [*tools, peers.naive()],
+        tls=tls,
     )
 
 

@@ -31,6 +31,8 @@ from local.deployment import (
     wait_for_test_event,
 )
 from local.progress import Progress
+from s3_to_sftp.state.items import KEY
+from s3_to_sftp.state.key_item import read_key
 
 TIMEOUT_SECONDS = 20
 """Timeout of an invocation on an idle machine."""
@@ -153,9 +155,10 @@ class ChaosEnvironment:
     def ledger(self) -> dict[tuple[str, str], Recorded]:
         """Returns the records of the ledger by key and version id."""
         return {
-            (key, sort_key.removeprefix("version#")): _recorded(item)
+            (key, version.removeprefix("version#")): _recorded(item)
             for key, sort_key, item in self._items()
-            if sort_key.startswith("version#")
+            if (version := item["version"]["S"] if sort_key == KEY else sort_key).startswith("version#")
+            and "moved" not in item
         }
 
     def names_in_ledger(self) -> set[str]:
@@ -163,8 +166,8 @@ class ChaosEnvironment:
         return {
             _below_inbox(name)
             for _, sort_key, item in self._items()
-            if sort_key == "key"
-            for name in item["temporaries"]["M"]
+            if sort_key == KEY
+            for name in read_key(item).names
         }
 
     def _items(self) -> Iterator[tuple[str, str, dict[str, Any]]]:

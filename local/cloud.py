@@ -25,7 +25,8 @@ REGION = "eu-west-1"
 
 _REQUIREMENTS = REPOSITORY / "local" / "requirements.txt"
 _FUNCTION_LOCK = REPOSITORY / "lambda_src" / "s3_to_sftp" / "requirements.txt"
-_ENFORCING = {"AUTH": "true", "USE_SSL": "1"}
+_ENFORCING = {"AUTH": "true"}
+_TLS = {"USE_SSL": "1"}
 _CERTIFICATE = Path("ministack-tls") / "server.crt"
 """Its path below the TMPDIR of MiniStack; the functions that it runs trust it without configuration."""
 
@@ -93,7 +94,7 @@ _ADDRESSES = {
 
 
 @contextmanager
-def start_cloud(folder: Path, *, enforce_iam: bool = False) -> Iterator[LocalCloud]:
+def start_cloud(folder: Path, *, enforce_iam: bool = False, tls: bool = False) -> Iterator[LocalCloud]:
     """Runs MiniStack on loopback until the block ends; everything it writes stays in `folder`.
 
     The first call on a machine builds its virtual environment, which takes a download.
@@ -102,22 +103,25 @@ def start_cloud(folder: Path, *, enforce_iam: bool = False) -> Iterator[LocalClo
         folder: Its own.
         enforce_iam: Let it check signatures and policies, and give functions the credentials of their roles.
             It then speaks TLS only: the policies of the stack deny requests without it.
+        tls: Let it speak TLS only.
 
     Raises:
         CannotRun: The environment could not be built, or the emulator did not start.
     """
-    if enforce_iam and shutil.which("openssl") is None:
+    tls = tls or enforce_iam
+    if tls and shutil.which("openssl") is None:
         raise CannotRun("openssl is missing: MiniStack makes its certificate with it")
     interpreter = prepare_emulator()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "ministack.log"
-    scheme = "https" if enforce_iam else "http"
-    launch = functools.partial(_ministack, interpreter, folder, scheme)
+    scheme = "https" if tls else "http"
+    more = {**(_TLS if tls else {}), **(_ENFORCING if enforce_iam else {})}
+    launch = functools.partial(_ministack, interpreter, folder, scheme, more)
     with server_on_a_free_port("MiniStack", launch, log=log) as port:
         yield LocalCloud(
             endpoint=f"{scheme}://{LOOPBACK}:{port}",
             read_log=functools.partial(read, log),
-            certificate=folder / _CERTIFICATE if enforce_iam else None,
+            certificate=folder / _CERTIFICATE if tls else None,
         )
 
 
@@ -143,7 +147,7 @@ def _locked_cffi() -> str:
     return next(line.rstrip(" \\") for line in lines if line.startswith("cffi=="))
 
 
-def _ministack(interpreter: Path, folder: Path, scheme: str, port: int) -> Launch:
+def _ministack(interpreter: Path, folder: Path, scheme: str, more: dict[str, str], port: int) -> Launch:
     return Launch(
         command=[interpreter, "-m", "ministack"],
         # Spelled out, because functions inherit it: in Lambda they see no proxy, no PYTHONPATH of ours.
@@ -161,7 +165,7 @@ def _ministack(interpreter: Path, folder: Path, scheme: str, port: int) -> Launc
             "MINISTACK_REGION": REGION,
             "SFTP_ENABLED": "0",  # its own SFTP server would want a fixed port
             "AWS_EC2_METADATA_DISABLED": "true",
-            **(_ENFORCING if scheme == "https" else {}),
+            **more,
         },
         ready=f"Running on {scheme}://{LOOPBACK}:{port} ",
     )

@@ -32,10 +32,12 @@ class Job:
         local: The same file, or the folder with the same files, for clients that read from disk.
         connections: How many connections the client may open.
         warm: Send this first, and measure from there: a `tiny` file, or the `same` file under another name.
+            `known` sends the same file, closes all connections, and keeps what was learned of the server.
         boto3: Load boto3 and make an S3 client, as the function does, so that it counts in the memory.
         checksum: Compute this of the bytes, as the function does of an object: `crc`, or both.
         cipher: Prefer this cipher; empty: the default of the client.
         endpoint: Read from this S3 instead of from memory.
+        certificate: What a client of that S3 trusts; empty: it speaks plain HTTP.
         bucket: Where the object is.
         key: Its key.
     """
@@ -50,11 +52,12 @@ class Job:
     files: int = 1
     local: str = ""
     connections: int = 1
-    warm: Literal["", "tiny", "same"] = ""
+    warm: Literal["", "tiny", "same", "known"] = ""
     boto3: bool = False
     checksum: Literal["", "crc", "crc and sha256"] = ""
     cipher: str = ""
     endpoint: str = ""
+    certificate: str = ""
     bucket: str = ""
     key: str = ""
 
@@ -85,6 +88,7 @@ class Job:
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint or None,
+            verify=self.certificate or None,
             region_name="eu-west-1",
             aws_access_key_id="test",
             aws_secret_access_key="test",  # noqa: S106 - the local S3 accepts any

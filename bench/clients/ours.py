@@ -9,6 +9,7 @@ from typing import Any
 from bench.clients.job import Job, Phases
 from bench.payload import Payload, small_file, small_name
 from s3_to_sftp.credentials import Credentials, FixedCredentials
+from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.s3.checksum import DEFAULT_ALGORITHM, RangeChecksum
 from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
@@ -42,23 +43,56 @@ class MemorySource:
                 position += len(block)
 
 
+class Learned:
+    """What was learned of the server, in place of the ledger's table."""
+
+    def __init__(self) -> None:
+        self._known: KnownServer | None = None
+
+    def current(self) -> KnownServer | None:
+        """Returns it."""
+        return self._known
+
+    def allows_streams_at_once(self) -> bool:
+        """Returns whether anything was learned."""
+        return self._known is not None
+
+    def forget(self, reason: str, **_more: object) -> None:
+        """Ends the run: it would not measure what it is to measure."""
+        if self._known is not None:
+            raise SystemExit(f"the server is not the known one: {reason}")
+
+    def learn(self, shown: KnownServer | None) -> None:
+        """Keeps it."""
+        self._known = shown
+
+
 def main() -> None:
     """Does the job of the command line."""
     job = Job.from_command_line()
     s3 = _s3(job) if job.endpoint or job.boto3 else None
     phases = Phases()
-    partner = SftpClient(
-        Server(host=job.host, port=job.port, host_keys=(job.host_key,)),
-        FixedCredentials(Credentials(username=job.username, private_key=job.private_key)),
-        timeouts=Timeouts(),
-        max_connections=job.connections,
-    )
+    learned = Learned() if job.warm == "known" else None
+    partner = _client(job, learned)
     if job.warm:
         _warm_up(partner, job)
+        if learned is not None:
+            partner.end_of_invocation(keep_first=False)
+            partner = _client(job, learned)
         phases.ready()
     streams = _send(partner, job, s3)
     phases.print_done(streams=streams)
     partner.close()
+
+
+def _client(job: Job, learned: Learned | None) -> SftpClient:
+    return SftpClient(
+        Server(host=job.host, port=job.port, host_keys=(job.host_key,)),
+        FixedCredentials(Credentials(username=job.username, private_key=job.private_key)),
+        timeouts=Timeouts(),
+        max_connections=job.connections,
+        known=learned,
+    )
 
 
 def _s3(job: Job) -> Any:

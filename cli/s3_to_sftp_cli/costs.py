@@ -22,7 +22,7 @@ class Part:
 
 
 PARTS = (
-    Part("DynamoDB writes", 16, 0.625),
+    Part("DynamoDB writes", 7, 0.625),
     Part("SQS requests", 3, 0.40),
     Part("Lambda requests", 1, 0.20),
 )

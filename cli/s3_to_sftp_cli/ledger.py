@@ -8,6 +8,9 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
+from s3_to_sftp.state.items import KEY
+from s3_to_sftp.state.key_item import IN_COMMIT
+
 IN_FLIGHT = "IN_FLIGHT"
 FINAL_STATES = ("FAILED", "UNKNOWN", "SUPERSEDED", "GONE", "SKIPPED", "CANCELLED")
 _PREFIX = "object#"
@@ -40,7 +43,9 @@ class Record:
         receipt: Of the last delivery.
         earlier_receipts: Of those before; `at` (seconds since 1970) is when that delivery was.
         operator_actions: What operators did: `action`, `who`, `at` (seconds since 1970), `reason`.
-        item: All attributes.
+        item: All attributes; `sk` is the sort key of the version, wherever its record is. What the ledger
+            leaves out of `commit` and `temporaries`, since the item says it elsewhere, is written out.
+        stored_as: Sort key of the item that holds the record: that of the key, or the version's own.
         was_sent_again: Whether this is an earlier delivery of a version that was sent again since.
         has_newer: Whether commands mean another version of the key unless this one is named.
     """
@@ -67,6 +72,7 @@ class Record:
     earlier_receipts: tuple[Mapping[str, Any], ...]
     operator_actions: tuple[Mapping[str, Any], ...]
     item: Mapping[str, Any] = field(repr=False)
+    stored_as: str = ""
     was_sent_again: bool = False
     has_newer: bool = False
 
@@ -114,7 +120,11 @@ class LedgerReader:
             ExpressionAttributeValues={":pk": {"S": f"{_PREFIX}{bucket}/{key}"}},
             ConsistentRead=True,
         )
-        records = [_record(item, bucket=bucket) for item in items if _is_version(item)]
+        # One that moves while they are read may be seen twice.
+        found = {
+            each.item["sk"]: each for each in (_record(it, bucket=bucket) for it in items if _is_version(it))
+        }
+        records = list(found.values())
         records.sort(key=lambda each: str(each.item.get("first_seen", "")), reverse=True)
         return [replace(each, has_newer=place > 0) for place, each in enumerate(records)]
 
@@ -124,12 +134,8 @@ class LedgerReader:
         Raises:
             ClientError, BotoCoreError: The table refused, or did not answer.
         """
-        item = self.item(pk, sk)
-        if item is None:
-            return None
-        record = _record(item)
-        known = self.versions(record.bucket, record.key)
-        return next((each for each in known if each.item["sk"] == sk), record)
+        bucket, _, key = pk.removeprefix(_PREFIX).partition("/")  # names of buckets have no slash
+        return next((each for each in self.versions(bucket, key) if each.item["sk"] == sk), None)
 
     def listed_keys(self, status: str) -> list[str]:
         """Return the partition keys of the items in a partition of the index `by-status`, in order.
@@ -273,10 +279,42 @@ class LedgerReader:
 
 
 def _is_version(item: Mapping[str, Any]) -> bool:
-    return str(item["sk"]).startswith(("version#", "etag#")) and str(item["pk"]).startswith(_PREFIX)
+    """Return whether an item holds the record of a version: that of its key, or one of its own."""
+    is_key = item["sk"] == KEY and "version" in item
+    is_own = str(item["sk"]).startswith(("version#", "etag#")) and "moved" not in item
+    return (is_key or is_own) and str(item["pk"]).startswith(_PREFIX)
+
+
+def _written_out(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item with what the ledger leaves out, and the sort key of its version."""
+    commit = item.get("commit")
+    if isinstance(commit, Mapping):
+        left_out = {
+            "remote_path": item.get("remote_path", ""),
+            "rename_unanswered": True,
+            "is_renamed": False,
+        }
+        item = {**item, "commit": {**left_out, **commit}}
+    if item["sk"] != KEY:
+        return item
+    names = item.get("temporaries")
+    if isinstance(names, Mapping) and isinstance(commit, Mapping) and IN_COMMIT in names:
+        entry = {
+            "version": item["version"],
+            "sequencer": item.get("committed", ""),
+            "server": f"{commit['user']}@{commit['host']}:{commit['port']}",
+            "kind": "temporary",
+            "rename_pending": True,
+            **names[IN_COMMIT],
+        }
+        others = {name: each for name, each in names.items() if name != IN_COMMIT}
+        item = {**item, "temporaries": {**others, commit["temporary"]: entry}}
+    return {**item, "sk": item["version"]}
 
 
 def _record(item: dict[str, Any], *, bucket: str | None = None) -> Record:
+    stored_as = str(item["sk"])
+    item = _written_out(item)
     named = str(item["pk"]).removeprefix(_PREFIX)
     # Names of buckets have no slash.
     bucket = bucket or named.partition("/")[0]
@@ -305,6 +343,7 @@ def _record(item: dict[str, Any], *, bucket: str | None = None) -> Record:
         earlier_receipts=tuple(item.get("earlier_receipts") or ()),
         operator_actions=tuple(item.get("operator_actions") or ()),
         item=item,
+        stored_as=stored_as,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
+from s3_to_sftp.state.items import KEY
 from s3_to_sftp.state.update_expression import Change, Put, update_of
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.ledger import Record
@@ -27,7 +28,7 @@ _OF_ONE_ATTEMPT = (
     "operation",
     "sftp_status",
 )
-_AT_THE_PARTNER = ("temporary", "checkpoint", "commit")
+_AT_THE_PARTNER = ("checkpoint", "commit")
 
 
 class LedgerWriter:
@@ -73,6 +74,7 @@ class LedgerWriter:
         receipt = confirmed_receipt(record)
         day = datetime.fromtimestamp(request.at, UTC).date().isoformat()
         put: dict[str, Any] = {"state": "DELIVERED", "status": f"DELIVERED#{day}", "receipt": receipt}
+        put |= _names(record)
         if record.item.get("plan"):  # its number, which the partner has, does not go to the next object
             put["had_other_names"] = True
         self._end(record, request, put, removed=(*_OF_ONE_ATTEMPT, *_AT_THE_PARTNER, "reason"))
@@ -134,7 +136,7 @@ class LedgerWriter:
     ) -> None:
         item = record.item
         written = self._update(
-            {"pk": item["pk"], "sk": item["sk"]},
+            {"pk": item["pk"], "sk": record.stored_as},
             {**put, **_of_action(record, request), "revision": item["revision"] + 1},
             revision=item["revision"],
             removed=removed,
@@ -185,14 +187,20 @@ def forgetting_cancel(record: Record, request: Request) -> Change:
     """Return the change that cancels a version and forgets its files, if nobody has changed it meanwhile."""
     item = record.item
     put: Put = {"state": "CANCELLED", "status": "CANCELLED", "reason": request.reason}
-    put.update(_of_action(record, request).items())
+    put.update({**_of_action(record, request), **_names(record)}.items())
     return Change(
         pk=str(item["pk"]),
-        sk=str(item["sk"]),
+        sk=record.stored_as,
         expected={"revision": item["revision"]},
         put=put,
         remove=(*_OF_ONE_ATTEMPT, *_AT_THE_PARTNER, "plan", "steps"),
     )
+
+
+def _names(record: Record) -> dict[str, Any]:
+    """Return the names at the partner, written out: the item may leave to `commit` what one of them is."""
+    is_in_key_item = record.stored_as == KEY and "temporaries" in record.item
+    return {"temporaries": record.item["temporaries"]} if is_in_key_item else {}
 
 
 def changed_since(record: Record) -> CliError:

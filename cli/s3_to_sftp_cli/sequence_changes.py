@@ -143,7 +143,7 @@ def _changes_of_versions(done: NextNumber, request: Request) -> Iterator[Change]
     if holder is not None and holder.record is not None and holder not in done.loses:
         # Nobody has let it be sent meanwhile.
         revision = holder.record.item["revision"]
-        yield Change(pk=holder.pk, sk=holder.sk, expected={"revision": revision})
+        yield Change(pk=holder.pk, sk=holder.record.stored_as, expected={"revision": revision})
     for each in done.loses:
         assert each.record is not None  # noqa: S101 - it has a state
         yield forgetting_cancel(each.record, request)

@@ -50,6 +50,9 @@ _TASK_ROOT = "/var/task"
 # The installer writes these about itself. They differ between pip and uv, and nothing reads them at run time.
 _INSTALLER_TRACES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 
+SERVICES = frozenset({"dynamodb", "events", "s3", "secretsmanager", "sqs", "sts"})
+"""The AWS services that the function has clients of; sts serves credentials."""
+
 # A user's settings may decide where packages come from. How and where they are installed is fixed here:
 # `user`, `prefix` or `require-virtualenv` would make pip fail, `constraint` or `dry-run` would change the
 # result.
@@ -174,6 +177,7 @@ def build(source: Path, output: Path, target: Target) -> None:
     packages = output / LAYER_ROOT if target.layer else output
     _install(source / target.lock, packages, target)
     _remove_traces(packages)
+    _remove_unused_services(packages)
     for path in () if target.layer else source_files(source):
         copy = output / PACKAGE / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -285,6 +289,16 @@ def _remove_traces(output: Path) -> None:
     for metadata in output.glob("*.dist-info"):
         for name in _INSTALLER_TRACES:
             (metadata / name).unlink(missing_ok=True)
+
+
+def _remove_unused_services(output: Path) -> None:
+    """Delete what botocore knows of services that the function does not use.
+
+    There are 400. For each client that it makes, a fresh function would look at all of them.
+    """
+    for service in (output / "botocore" / "data").glob("*/"):
+        if service.is_dir() and service.name not in SERVICES:
+            shutil.rmtree(service)
 
 
 def _compile(output: Path, target: Target) -> None:

@@ -13,6 +13,7 @@ from s3_to_sftp.delivery.invocation import InvocationRunner
 from s3_to_sftp.delivery.plan_execution import PlanExecution
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.events import EventPublisher, NullPublisher, Publisher
+from s3_to_sftp.known_server import KnownServers
 from s3_to_sftp.queue.disposition import MessageDisposition
 from s3_to_sftp.queue.message_queue import MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryPolicy
@@ -25,6 +26,7 @@ from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
+from s3_to_sftp.state.known_server import DynamoKnownServers
 from s3_to_sftp.state.ledger import Ledger
 from s3_to_sftp.state.no_ledger import NoLedger
 from s3_to_sftp.state.pause import DynamoPause, NoPause, Pause
@@ -76,7 +78,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
     """
     credentials = credentials_of(settings, new_client)
     publisher = publisher_of(settings, new_client)
-    table = _table(settings, new_client)
+    table = _table(settings, new_client, credentials)
     timeouts = _timeouts(settings)
     sftp = SftpClient(
         settings.server,
@@ -85,6 +87,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         max_connections=settings.max_connections,
         directories=[settings.directory, *(source.directory for source in settings.sources)],
         connect=table.connect,
+        known=table.known,
         pace=_pace(settings, new_client),
     )
     s3 = new_client("s3", config=_S3_CONFIG)
@@ -241,18 +244,21 @@ class _Table:
     breaker: CircuitBreaker
     pause: Pause
     connect: Connect
+    known: KnownServers | None = None
 
 
-def _table(settings: Settings, new_client: NewClient) -> _Table:
+def _table(settings: Settings, new_client: NewClient, credentials: CredentialSource) -> _Table:
     name, server = settings.ledger_table, str(settings.server)
     if name is None:
         return _Table(ledger=NoLedger(), breaker=NoCircuitBreaker(), pause=NoPause(), connect=connect)
     client = new_client("dynamodb", config=_SMALL_ANSWERS)
+    known = DynamoKnownServers(Table(client, name), server, user=lambda: credentials.current().username)
     return _Table(
         ledger=DynamoLedger(client, name, receipts_for_seconds=settings.receipts_for),
-        breaker=DynamoCircuitBreaker(client, name, server),
+        breaker=DynamoCircuitBreaker(client, name, server, beside=known),
         pause=DynamoPause(Table(client, name)),
         connect=TrustingConnect(DynamoTrustedHostKeys(client, name, server)),
+        known=known,
     )
 
 

@@ -6,13 +6,14 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import boto3
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from s3_to_sftp import lean_imports  # noqa: F401 - before the libraries
+
+# isort: split
+
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from s3_to_sftp.app import App, build_app
+from s3_to_sftp.aws_clients import new_client
 from s3_to_sftp.configured_by import in_words_of_author
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.doctor.request import is_doctor_request
@@ -26,15 +27,14 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.selftest import is_selftest_request
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.telemetry import LambdaTelemetry, logger, metrics
+from s3_to_sftp.untrusted_text import quoted
 
 telemetry = LambdaTelemetry()
 
 
 @metrics.log_metrics(raise_on_empty_metrics=False)
 @logger.inject_lambda_context(clear_state=True)
-def lambda_handler(
-    event: dict[str, Any], context: LambdaContext
-) -> PartialItemFailureResponse | dict[str, Any] | None:
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     """Deliver the objects that the event names.
 
     Args:
@@ -78,25 +78,28 @@ def lambda_handler(
         _flush()
 
 
-def _deliver_messages(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+def _deliver_messages(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     said = {record["messageId"]: _announced_by(record) for record in event["Records"]}
     errors = _deliver([ref for announced in said.values() for ref in announced.objects], context)
 
-    def apply(record: SQSRecord) -> None:
-        announced = said[record.message_id]
-        failures: list[Failure] = [(ref, errors[ref]) for ref in announced.objects if ref in errors]
-        # Each object has been judged by itself; what names none is judged with the message.
-        if announced.error is not None:
-            failures.append((None, announced.error))
-        if not _apply(record.raw_event, failures):
-            raise _ReturnedToQueueError
-
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    return process_partial_response(event=event, record_handler=apply, processor=processor, context=context)
+    stay = [record["messageId"] for record in event["Records"] if not _leaves(record, said, errors)]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in stay]}
 
 
-class _ReturnedToQueueError(Exception):
-    """The message is not acknowledged."""
+def _leaves(
+    record: dict[str, Any], said: dict[str, ParsedMessage], errors: dict[ObjectRef, Exception]
+) -> bool:
+    """Return whether the message may leave the queue. Never raises: the others are judged all the same."""
+    announced = said[record["messageId"]]
+    failures: list[Failure] = [(ref, errors[ref]) for ref in announced.objects if ref in errors]
+    # Each object has been judged by itself; what names none is judged with the message.
+    if announced.error is not None:
+        failures.append((None, announced.error))
+    try:
+        return _apply(record, failures)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the message is not acknowledged
+        logger.error("message %s stays in the queue: %s", record["messageId"], quoted(error))
+        return False
 
 
 def _apply(record: dict[str, Any], failures: Sequence[Failure]) -> bool:
@@ -173,13 +176,13 @@ def _examine(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         from s3_to_sftp.doctor.canary import examine_as_canary
 
         report = examine_as_canary(
-            event, os.environ, new_client=boto3.client, is_over=is_over, telemetry=telemetry
+            event, os.environ, new_client=new_client, is_over=is_over, telemetry=telemetry
         )
     else:
         app = _app_or_error()
         publisher = app.publisher if isinstance(app, App) else NullPublisher()
         report = examine(
-            event, os.environ, new_client=boto3.client, is_over=is_over, opened=publisher.unavailable
+            event, os.environ, new_client=new_client, is_over=is_over, opened=publisher.unavailable
         )
     logger.info("examination", extra={"report": report})
     return report
@@ -193,7 +196,7 @@ def _plan(event: dict[str, Any]) -> dict[str, Any]:
     """Return what a delivery of the object would do now."""
     from s3_to_sftp.rules.plan_request import answer  # deliveries do not need it
 
-    answered = answer(event, os.environ, new_client=boto3.client)
+    answered = answer(event, os.environ, new_client=new_client)
     logger.info("plan", extra={"answer": answered})
     return answered
 
@@ -206,7 +209,7 @@ def _look_for_missed() -> dict[str, Any]:
     """Count the objects that have missed the cut-off of the partner's rules."""
     from s3_to_sftp.rules.cut_off import look_for_missed  # deliveries do not need it
 
-    return look_for_missed(os.environ, new_client=boto3.client, telemetry=telemetry)
+    return look_for_missed(os.environ, new_client=new_client, telemetry=telemetry)
 
 
 def _deliver(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRef, Exception]:
@@ -252,4 +255,4 @@ def _app_or_error() -> App | ConfigurationError:
 @functools.cache
 def _app() -> App:
     """Build what outlives an invocation: clients and warm connections. Built once per environment."""
-    return build_app(Settings.from_environment(os.environ), telemetry=telemetry, new_client=boto3.client)
+    return build_app(Settings.from_environment(os.environ), telemetry=telemetry, new_client=new_client)

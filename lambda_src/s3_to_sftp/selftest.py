@@ -15,6 +15,7 @@ from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.publish import is_removed
 from s3_to_sftp.state.attributes import Fields
 from s3_to_sftp.state.items import State, partition_key, read_version, version_key
+from s3_to_sftp.state.places import find_record
 from s3_to_sftp.state.table import Table
 
 OPERATION = "remove-selftest"
@@ -72,7 +73,7 @@ class SelftestFiles:
         ref = ObjectRef(**texts)  # type: ignore[arg-type] # they are texts
         if not posixpath.basename(ref.key).startswith(NAME_PREFIX):
             return f"The name does not begin with {NAME_PREFIX}: only the file of a self-test is removed."
-        item = self._table.read(partition_key(ref), version_key(ref))
+        item = find_record(self._table, partition_key(ref), version_key(ref))
         if item is None:
             return "The ledger does not know this version."
         version = read_version(item)

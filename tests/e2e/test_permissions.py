@@ -136,6 +136,12 @@ MAY: dict[str, tuple[str, Call]] = {
         "dynamodb:GetItem",
         lambda it: it.client("dynamodb").get_item(TableName=it.own.ledger_table, Key=ITEM),
     ),
+    "read items of its ledger in a transaction": (
+        "dynamodb:GetItem",
+        lambda it: it.client("dynamodb").transact_get_items(
+            TransactItems=[{"Get": {"TableName": it.own.ledger_table, "Key": ITEM}}]
+        ),
+    ),
     "update an item of the ledger": (
         "dynamodb:UpdateItem",
         lambda it: it.client("dynamodb").update_item(TableName=it.own.ledger_table, Key=ITEM),

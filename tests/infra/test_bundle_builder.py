@@ -1,6 +1,7 @@
 """The bundle itself: reproducible, for the requested CPU and Python, and named by its fingerprint."""
 
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -55,6 +56,18 @@ class TestBundle:
         assert (bundle / "s3_to_sftp" / "handler.py").is_file()
         for dependency in ("boto3", "paramiko", "aws_lambda_powertools"):
             assert (bundle / dependency / "__init__.py").is_file()
+
+    def test_bundle_knows_the_services_that_the_function_uses_and_no_others(self, bundle: Path) -> None:
+        of_source = {
+            name
+            for path in bundle_builder.source_files(find_source())
+            for name in re.findall(r"new_client\(\s*\"([a-z0-9-]+)\"", path.read_text())
+        }
+        assert of_source
+        assert of_source <= bundle_builder.SERVICES
+        data = bundle / "botocore" / "data"
+        assert {path.name for path in data.iterdir() if path.is_dir()} == bundle_builder.SERVICES
+        assert (data / "endpoints.json").is_file()
 
     def test_bundle_contains_no_build_metadata(self, bundle: Path) -> None:
         unwanted = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", ".lock", "bin", "py.typed"}

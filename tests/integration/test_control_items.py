@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,14 @@ import asyncssh
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
-from s3_to_sftp.app import build_app
+from s3_to_sftp.app import App, build_app
 from s3_to_sftp.delivery.deadline import Invocation
 from s3_to_sftp.errors import HostKeyRefused
 from s3_to_sftp.outcomes import CircuitOpen, DeliveriesPaused
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Settings
+from s3_to_sftp.state.known_server import known_server_keys, read_known_server
+from s3_to_sftp.state.table import Table
 from s3_to_sftp.telemetry import NullTelemetry
 from tests.support.cli import CliEnvironment, cli_environment
 from tests.support.memory_s3 import MemoryS3
@@ -42,12 +45,20 @@ class Deployment:
             "LEDGER_TABLE": cli.ledger.table,
         }
 
-        def client(service: str, **_: Any) -> Any:
-            return self.s3 if service == "s3" else cli.aws.client(service)
+        self._settings = Settings.from_environment(environment)
+        self.app = self._new_app()
 
-        self.app = build_app(
-            Settings.from_environment(environment), telemetry=NullTelemetry(), new_client=client
-        )
+    def _new_app(self) -> App:
+        def client(service: str, **_: Any) -> Any:
+            return self.s3 if service == "s3" else self.cli.aws.client(service)
+
+        return build_app(self._settings, telemetry=NullTelemetry(), new_client=client)
+
+    def another_environment(self) -> Deployment:
+        """Return it as a fresh execution environment of the function delivers."""
+        fresh = copy.copy(self)
+        fresh.app = fresh._new_app()
+        return fresh
 
     def ref(self, key: str) -> ObjectRef:
         return replace(self.s3.ref(key), sequencer="0A")
@@ -108,3 +119,18 @@ def test_pause_holds_deliveries_and_resume_lets_them_go(cli: CliEnvironment, roo
         assert cli.run("resume").code == 0
         assert deployment.deliver("b.csv") == []
         assert sorted(path.name for path in root.iterdir()) == ["a.csv", "b.csv"]
+
+
+def test_fresh_function_knows_what_another_one_has_learned(cli: CliEnvironment, root: Path) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    with start_asyncssh_server(root, host_keys=[key]) as server:
+        deployment = Deployment(cli, server, pinned=public_line(key))
+        keys = known_server_keys(f"{server.host}:{server.port}", server.username)
+        assert deployment.deliver("a.csv") == []
+        learned = Table(cli.aws.client("dynamodb"), cli.ledger.table).read(*keys)
+        assert learned is not None
+        assert read_known_server(learned).host_key == key.get_fingerprint()
+        fresh = deployment.another_environment()
+        assert fresh.deliver("b.csv") == []
+        assert sorted(path.name for path in root.iterdir()) == ["a.csv", "b.csv"]
+        assert Table(cli.aws.client("dynamodb"), cli.ledger.table).read(*keys) == learned

@@ -11,12 +11,18 @@ import pytest
 
 from local.cloud import start_cloud
 from local.processes import CannotRun
-from s3_to_sftp.errors import LedgerError
+from s3_to_sftp.errors import LedgerError, PartnerUnreachable
+from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.outcomes import AlreadyDelivered, LeaseHeld, Superseded
+from s3_to_sftp.state.breaker_item import BREAKER, breaker_key, read_breaker
+from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
+from s3_to_sftp.state.known_server import known_server_attributes, known_server_keys, read_known_server
 from s3_to_sftp.state.ledger import Checkpoint
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
+from s3_to_sftp.state.table import Table
 from tests.support.ledger_environment import (
     DAY,
+    TABLE,
     LedgerEnvironment,
     NamedLedger,
     commit_of,
@@ -66,6 +72,15 @@ def test_refused_write_returns_the_existing_items(env: LedgerEnvironment) -> Non
     assert [item["sk"]["S"] for item in env.with_status("SUPERSEDED")] == ["version#v0A"]
 
 
+def test_records_move_between_the_item_of_the_key_and_their_own(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    for version in (OLD, NEW, OLD):
+        ledger.release(env.lease(version, ledger), reason=f"{version.sequencer} was cut")
+    assert [env.item(version)["attempts"]["N"] for version in (OLD, NEW)] == ["2", "1"]
+    assert env.item(NEW)["reason"] == {"S": "0B was cut"}
+    assert sorted(item["sk"]["S"] for item in env.with_status("IN_FLIGHT")) == ["version#v0A", "version#v0B"]
+
+
 def test_commit_and_checkpoint_are_read_back(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(OLD, ledger)
@@ -111,3 +126,20 @@ def test_lost_lease_and_missing_table_are_different_errors(env: LedgerEnvironmen
     elsewhere = NamedLedger("f", dynamodb, "other", receipts_for_seconds=1)
     with pytest.raises(LedgerError, match="'other' does not exist"):
         env.lease(NEW, elsewhere)
+
+
+def test_what_is_known_of_a_server_is_read_in_one_request_with_the_breaker(ledger_table: Any) -> None:
+    table = Table(ledger_table, TABLE)
+    shown = KnownServer(host_key="SHA256:abc", version="SSH-2.0-x", extensions=("a",), round_trip=0.1)
+    breaker_keys, known_keys = (breaker_key("partner:22"), BREAKER), known_server_keys("partner:22", "acme")
+    assert table.read_both(breaker_keys, known_keys) == (None, None)
+    breaker = DynamoCircuitBreaker(ledger_table, TABLE, "partner:22")
+    breaker.admit(configuration="c", until=0)
+    breaker.failed(PartnerUnreachable("away.", hint=""), configuration="c")
+    assert table.put(*known_keys, known_server_attributes(shown, at=1.5, revision=1), expected_revision=0)
+    state, known = table.read_both(breaker_keys, known_keys)
+    assert state is not None
+    assert read_breaker(state).failures == 1
+    assert known is not None
+    assert read_known_server(known) == shown
+    assert not table.put(*known_keys, known_server_attributes(shown, at=2, revision=1), expected_revision=0)

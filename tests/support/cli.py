@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from s3_to_sftp.operator_request import OperatorRequest
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import to_attribute
-from s3_to_sftp.state.items import instant, partition_key, version_key
+from s3_to_sftp.state.items import KEY, instant, partition_key, version_key
 from s3_to_sftp.state.ledger import Lease
 from s3_to_sftp.state.receipt import Evidence, Receipt
 from s3_to_sftp_cli.aws import Aws
@@ -310,7 +310,11 @@ class CliEnvironment:
             self.ledger.clock.now = before
 
     def _put(self, version: ObjectRef, attributes: Mapping[str, Any]) -> None:
-        self.item(partition_key(version), version_key(version), **attributes)
+        pk, sk = partition_key(version), version_key(version)
+        if self.ledger.key_item(version).get("version") in (None, {"S": sk}):
+            self.item(pk, KEY, version=sk, temporaries={}, **attributes)
+        else:
+            self.item(pk, sk, **attributes)
 
     def _refuse_on_demand(self, monkeypatch: pytest.MonkeyPatch) -> None:
         call = BaseClient._make_api_call  # type: ignore[attr-defined] # what everybody patches

@@ -22,6 +22,7 @@ from local.processes import read
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.s3.envelopes import objects_in_message
 from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.key_item import read_key
 from tests.support.crash_driver import WRITE_BYTES, Invocation
 from tests.support.faults.sftp_server import Fault, WatchedServer, faulty, stating_write_limit
 from tests.support.lambda_events import s3_notification, s3_record, sqs_record
@@ -254,9 +255,9 @@ class CrashEnvironment:
         key = self._ledger.key_item(ref)
         assert "owner" not in key
         # A prescribed name stays unused for a day where a RENAME of it may be under way at the partner.
-        known = [entry["M"] for entry in key["temporaries"]["M"].values()]
-        assert [entry for entry in known if not entry["rename_pending"]["BOOL"]] == []
-        assert {entry["kind"]["S"] for entry in known} <= ({"blocker"} if self._rules else set())
+        known = read_key(key).names.values()
+        assert [entry for entry in known if not entry.rename_pending] == []
+        assert {entry.kind for entry in known} <= ({"blocker"} if self._rules else set())
 
     def _environment(self) -> dict[str, str]:
         return {

@@ -145,7 +145,7 @@ class DeliveryEnvironment:
 
     def temporaries(self, ref: ObjectRef) -> set[str]:
         """The names that the ledger remembers of the key."""
-        return set(self.ledger.key_item(ref)["temporaries"]["M"])
+        return self.ledger.names(ref)
 
     def dies_after(self, ref: ObjectRef, data: bytes = b"part", **about: Any) -> str:
         """What a function leaves that is killed while it writes; return the temporary name."""

@@ -22,11 +22,19 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
-from s3_to_sftp.state.items import KEY, partition_key, version_key
+from s3_to_sftp.state.items import KEY, partition_key
+from s3_to_sftp.state.key_item import read_key
 from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.state.remote_names import NameKind
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.update_expression import Change
-from tests.support.ledger_environment import LEASE_SECONDS, TABLE, LedgerEnvironment, NamedLedger
+from tests.support.ledger_environment import (
+    LEASE_SECONDS,
+    TABLE,
+    LedgerEnvironment,
+    NamedLedger,
+    record_in,
+)
 from tests.support.memory_table import MemoryTable
 from tests.support.rules_environment import RulesEnvironment
 from tests.support.scripted_server import Disk, ScriptedServer
@@ -245,11 +253,8 @@ class KillableEnvironment(RulesEnvironment):
 
     def _names(self) -> list[tuple[str, bool]]:
         items = [item for (_, sk), item in self.ledger.memory.items.items() if sk == KEY]
-        entries = [entry for item in items for entry in item["temporaries"]["M"].items()]
-        return [
-            (name, entry["M"]["kind"]["S"] == "blocker" and entry["M"]["rename_pending"]["BOOL"])
-            for name, entry in entries
-        ]
+        entries = [entry for item in items for entry in read_key(item).names.items()]
+        return [(name, entry.kind is NameKind.BLOCKER and entry.rename_pending) for name, entry in entries]
 
     def version_item(self, ref: ObjectRef) -> Item:
-        return self.ledger.memory.items.get((partition_key(ref), version_key(ref)), {})
+        return record_in(self.ledger.memory.items, ref) or {}

@@ -12,6 +12,7 @@ from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.items import KEY, partition_key, version_key
+from s3_to_sftp.state.key_item import read_key
 from s3_to_sftp.state.ledger import Commit, Lease, Ledger
 
 TABLE = "ledger"
@@ -20,6 +21,15 @@ DAY = "2026-11-23"
 LEASE_SECONDS = 900.0
 RECEIPTS_FOR = 400 * 86_400
 SERVER = ServerIdentity(host="sftp.example", port=22, user="us", host_key="SHA256:one")
+
+
+def record_in(items: Mapping[tuple[str, str], Item], version: ObjectRef) -> Item | None:
+    """The item that holds the record of a version: that of its key, or its own; None: there is none."""
+    pk, sk = partition_key(version), version_key(version)
+    key, own = items.get((pk, KEY)), items.get((pk, sk))
+    if key is not None and key.get("version") == {"S": sk}:
+        return key
+    return own if own and "moved" not in own else None
 
 
 class Clock:
@@ -134,7 +144,9 @@ class LedgerEnvironment:
         self.clock.now += LEASE_SECONDS
 
     def item(self, version: ObjectRef) -> Item:
-        return self._item(version, version_key(version))
+        """The item that holds the record of the version; empty: there is none."""
+        there = {(partition_key(version), sk): self._item(version, sk) for sk in (KEY, version_key(version))}
+        return record_in(there, version) or {}
 
     def key_item(self, version: ObjectRef) -> Item:
         return self._item(version, KEY)
@@ -145,19 +157,22 @@ class LedgerEnvironment:
 
     def names(self, version: ObjectRef) -> set[str]:
         """What the ledger takes to stand at the partner."""
-        return set(self.key_item(version)["temporaries"]["M"])
+        return set(read_key(self.key_item(version)).names)
 
     def state(self, version: ObjectRef) -> str:
         return str(self.item(version)["state"]["S"])
 
     def write(self, version: ObjectRef, name: str, value: Mapping[str, Any] | None, *, sk: str = "") -> None:
         """What a person can do to an item: set one attribute, or remove it."""
-        item = dict(self._item(version, sk or version_key(version)))
+        item = dict(self._item(version, sk) if sk else self.item(version))
         item.pop(name, None)
         self.dynamodb.put_item(TableName=self.table, Item={**item, **({name: value} if value else {})})
 
     def with_status(self, status: str) -> list[Item]:
-        """What the index answers, oldest first."""
+        """What the index answers, oldest first.
+
+        `sk` is the sort key of the version whose record an item holds, wherever that is.
+        """
         answer = self.dynamodb.query(
             TableName=self.table,
             IndexName="by-status",
@@ -165,7 +180,7 @@ class LedgerEnvironment:
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues={":status": {"S": status}},
         )
-        return list(answer["Items"])
+        return [{**item, "sk": item.get("version", item["sk"])} for item in answer["Items"]]
 
     def _item(self, version: ObjectRef, sk: str) -> Item:
         key = {"pk": {"S": partition_key(version)}, "sk": {"S": sk}}
@@ -174,22 +189,33 @@ class LedgerEnvironment:
 
 
 class FaultyClient:
-    """A DynamoDB client that meets faults, one per transaction, in this order; None is none.
+    """A DynamoDB client that meets faults, one per write, in this order; None is none.
 
-    A fault is called before the transaction, and may raise. A lost answer follows one that was made.
+    A fault is called before the write, and may raise. A lost answer follows one that was made.
     """
 
     def __init__(self, client: Any, faults: list[Callable[[], None] | None] | None = None) -> None:
         self._client = client
         self.faults = faults or []
         self.lost_answers: list[Exception] = []
-        self.transactions = 0
+        self.writes = 0
+        self.reads = 0
+
+    def get_item(self, **request: Any) -> Any:
+        self.reads += 1
+        return self._client.get_item(**request)
+
+    def update_item(self, **request: Any) -> Any:
+        return self._write(self._client.update_item, request)
 
     def transact_write_items(self, **request: Any) -> Any:
-        self.transactions += 1
+        return self._write(self._client.transact_write_items, request)
+
+    def _write(self, write: Callable[..., Any], request: Any) -> Any:
+        self.writes += 1
         if self.faults and (fault := self.faults.pop(0)) is not None:
             fault()
-        answer = self._client.transact_write_items(**request)
+        answer = write(**request)
         if self.lost_answers:
             raise self.lost_answers.pop(0)
         return answer

@@ -14,6 +14,7 @@ from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.key_item import read_key
 from s3_to_sftp.state.receipt import Receipt
 from tests.support.ledger_environment import TABLE, LedgerEnvironment, create_table
 from tests.support.memory_s3 import MemoryS3
@@ -91,8 +92,8 @@ class LedgerHarness:
 
     def names(self) -> dict[str, str]:
         """Return the names that may exist at the partner according to the ledger, and the kind of each."""
-        entries = self._ledger.key_item(self.ref).get("temporaries", {"M": {}})["M"]
-        return {name: entry["M"]["kind"]["S"] for name, entry in entries.items()}
+        item = self._ledger.key_item(self.ref)
+        return {name: str(entry.kind) for name, entry in read_key(item).names.items()} if item else {}
 
     def keys_with_leftovers(self) -> int:
         """Return the number of keys that the index of the ledger lists with leftovers."""

@@ -57,7 +57,7 @@ class MemoryTable(Table):
         for path, value in change.put.items():
             place, name = _place(item, path)
             place[name] = to_attribute(value)
-        for path in change.remove:
+        for path in set(change.remove):
             place, name = _place(item, path)
             place.pop(name, None)
 

@@ -372,6 +372,7 @@ class ModelPartner(SftpClient):
         self._pool: Any = ModelPool(server, ModelSession(server, version, gate))
         self._clock = time.monotonic
         self._limits = {}
+        self._known = None
         self._pace = None
 
     def supports_resume(self, temporary: str) -> bool:

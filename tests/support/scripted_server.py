@@ -165,10 +165,14 @@ class ScriptedServer:
         self._handles: dict[str, bytearray] = {}
         self._listings: dict[str, list[tuple[str, int]]] = {}
 
-    def session(self) -> SftpSession:
-        """Start a session, and let it learn the limits, as the first OPEN would."""
-        session = SftpSession(self, server="sftp.partner.example:22")
-        if self._has_limits:
+    def session(self, expected: tuple[str, ...] | None = None) -> SftpSession:
+        """Start a session, and let it learn the limits, as the first OPEN would.
+
+        Args:
+            expected: The extensions of a server that is known: its session starts with its first request.
+        """
+        session = SftpSession(self, server="sftp.partner.example:22", expected=expected)
+        if expected is None and self._has_limits:
             session._wire.receive("state its limits")
             assert session.max_write_bytes
         return session

@@ -8,9 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from s3_to_sftp.credentials import Credentials, FixedCredentials
+from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.capabilities import Capabilities
 from s3_to_sftp.sftp.client import SftpClient
@@ -74,6 +76,15 @@ class MemoryConnection:
     closed: bool = False
     host_key_fingerprint: str = "SHA256:abc"
 
+    @property
+    def transport(self) -> Any:
+        return SimpleNamespace(identification=self.env.version)
+
+    def shown(self) -> KnownServer:
+        return KnownServer(
+            host_key=self.host_key_fingerprint, version=self.env.version, round_trip=self.env.round_trip
+        )
+
     def another_channel(self) -> MemoryConnection:
         self.env.tried[CHANNEL] += 1
         self.env.before_connect.get(CHANNEL, lambda: None)()
@@ -104,6 +115,9 @@ class SftpEnvironment:
     Attributes:
         scripts: Number of a connection -> script of its server. Read at each connect.
         before_connect: Number of a connection -> called before it connects; may raise or wait.
+        before_accepting: Number of a connection -> called when it has sent its login; may raise or wait.
+        before_channel: Number of a connection -> called when its login is accepted; may wait.
+        hints: What each connection was told to be known.
         made: Every connection so far.
         tried: How often each connection was requested.
         round_trip: Seconds, as the login measures it.
@@ -111,10 +125,14 @@ class SftpEnvironment:
 
     scripts: dict[int, Script] = field(default_factory=dict)
     before_connect: dict[int, Callable[[], object]] = field(default_factory=dict)
+    before_accepting: dict[int, Callable[[], object]] = field(default_factory=dict)
+    before_channel: dict[int, Callable[[], object]] = field(default_factory=dict)
+    hints: list[KnownServer | None] = field(default_factory=list)
     max_write: int = 128 * 1024
     """A WRITE of this length is sent on its own."""
     round_trip: float = 0.1
     fingerprint: str = "SHA256:abc"
+    version: str = "SSH-2.0-scripted"
     kind: type[ScriptedServer] = ScriptedServer
     extensions: dict[str, bytes] | None = None
     proven: bool = True
@@ -133,20 +151,33 @@ class SftpEnvironment:
         credentials: Credentials,
         timeouts: Timeouts,
         logged_in: Callable[[float], None] = lambda _round_trip: None,
+        *,
+        known: KnownServer | None = None,
+        before_login: Callable[[], None] = lambda: None,
+        accepted: Callable[[], None] = lambda: None,
     ) -> Any:
         assert server == SERVER
         number = stream_number()
         self.tried[number] += 1
-        self.logins.append(credentials)
+        self.hints.append(known)
         self.before_connect.get(number, lambda: None)()
+        before_login()
+        self.logins.append(credentials)
+        self.before_accepting.get(number, lambda: None)()
+        accepted()
+        self.before_channel.get(number, lambda: None)()
         logged_in(self.round_trip)
-        return self.serve(number)
+        return self.serve(number, known)
 
-    def serve(self, number: int) -> MemoryConnection:
+    def serve(self, number: int, known: KnownServer | None = None) -> MemoryConnection:
         script = self.scripts.get(number, _healthy)
         scripted = self.kind(script, max_write=self.max_write, disk=self.disk, extensions=self.extensions)
         connection = MemoryConnection(
-            self, number, scripted, scripted.session(), host_key_fingerprint=self.fingerprint
+            self,
+            number,
+            scripted,
+            scripted.session(known.extensions if known else None),
+            host_key_fingerprint=self.fingerprint,
         )
         connection.session.round_trip = self.round_trip
         self.made.append(connection)

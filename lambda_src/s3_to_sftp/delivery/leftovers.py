@@ -12,7 +12,8 @@ from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.publish import block_aside, is_removed, restore_first, void_temporary
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import another_name, names_of_attempt
-from s3_to_sftp.state.items import is_older, name_entry, version_key
+from s3_to_sftp.state.items import is_older, version_key
+from s3_to_sftp.state.key_item import name_entry
 from s3_to_sftp.state.ledger import DATA, Checkpoint, Commit, Lease, Ledger
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
 

@@ -104,6 +104,10 @@ def lookup_failed(error: Exception, *, host: str) -> PartnerUnreachable:
     return cause.error(PartnerUnreachable, f"The resolver says: {quoted(error.strerror)}.", host=host)
 
 
+NOT_CONNECTED = frozenset(each.name for each in list(vars().values()) if isinstance(each, Cause))
+"""Names of the causes of this module: the server has not accepted a connection."""
+
+
 def no_address_accepts(
     failures: Mapping[str, OSError], *, server: object, seconds: float
 ) -> PartnerUnreachable:

@@ -89,6 +89,7 @@ class ServerMessages:
         subsystem_refused: Whether it has refused the subsystem that was requested.
         methods: Of login, as it listed them first.
         accepted_methods: Those by which it let us in.
+        accepted_signature: The algorithm by which it took our key; empty: it took none.
         host_keys: All that it has, where it tells after the login.
         offered: What it offers -> names, best first.
     """
@@ -103,6 +104,7 @@ class ServerMessages:
     subsystem_refused: bool = False
     methods: tuple[str, ...] = ()
     accepted_methods: tuple[str, ...] = ()
+    accepted_signature: str = ""
     host_keys: tuple[bytes, ...] = ()
     offered: dict[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -17,6 +17,7 @@ it was begun, or there would be two copies.
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -32,9 +33,10 @@ from s3_to_sftp.rules.after_actions import (
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import RawAttribute
-from s3_to_sftp.state.items import ACTION_LEFT, VersionItem, partition_key, read_version, version_key
+from s3_to_sftp.state.items import ACTION_LEFT, KEY, VersionItem, partition_key, read_version, version_key
+from s3_to_sftp.state.places import find_record
 from s3_to_sftp.state.table import Table
-from s3_to_sftp.state.update_expression import Change, Put
+from s3_to_sftp.state.update_expression import Change, Path, Put
 from s3_to_sftp.untrusted_text import MOST_REASON_BYTES, cut, quoted
 
 _log = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ class AfterExecution:
         Raises:
             LedgerError: It cannot be read.
         """
-        item = self._table.read(partition_key(ref), version_key(ref))
+        item = find_record(self._table, partition_key(ref), version_key(ref))
         return None if item is None else read_version(item)
 
     def run(
@@ -218,14 +220,23 @@ class _Record:
     def _write(
         self, put: Put, *, removed: tuple[str, ...] = (), expected: str | tuple[str, ...] = ACTION_LEFT
     ) -> bool:
-        change = Change(
-            pk=partition_key(self.ref),
-            sk=version_key(self.ref),
-            expected={"state": "DELIVERED", "attempts": self._attempts, ("after", "state"): expected},
+        pk, version = partition_key(self.ref), version_key(self.ref)
+        state: Mapping[Path, object] = {
+            "state": "DELIVERED",
+            "attempts": self._attempts,
+            ("after", "state"): expected,
+        }
+        in_key_item = Change(
+            pk=pk,
+            sk=KEY,
+            expected={"version": version, **state},
             put=put,
             remove=[("after", name) for name in removed],
         )
-        return not self._table.write(change)
+        refused = self._table.write(in_key_item)
+        if refused and (refused[0] or {}).get("version") != {"S": version}:  # another one was leased since
+            refused = self._table.write(replace(in_key_item, sk=version, expected=state))
+        return not refused
 
 
 def _is_target(planned: PlannedAction, after: RawAttribute) -> bool:

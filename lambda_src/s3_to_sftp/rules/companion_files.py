@@ -19,7 +19,7 @@ from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.sftp.upload import discard, upload_small
-from s3_to_sftp.state.items import name_entry
+from s3_to_sftp.state.key_item import name_entry
 from s3_to_sftp.state.ledger import DATA, Commit, Ledger
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 

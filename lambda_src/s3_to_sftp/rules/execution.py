@@ -32,7 +32,7 @@ from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.publish import look
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
-from s3_to_sftp.state.items import name_entry
+from s3_to_sftp.state.key_item import name_entry
 from s3_to_sftp.state.ledger import DATA, Commit, Ledger
 from s3_to_sftp.state.pause import NoPause, Pause
 from s3_to_sftp.state.table import Table

@@ -30,6 +30,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.items import State, VersionItem, read_version
 from s3_to_sftp.state.ledger import Commit, Lease
 from s3_to_sftp.state.pause import Pause
+from s3_to_sftp.state.places import find_record
 from s3_to_sftp.state.table import Table
 
 
@@ -120,7 +121,7 @@ class ObjectPlans:
         return has_begun or version.has_action_left
 
     def _version(self, ref: ObjectRef) -> VersionItem | None:
-        item = self._table.read(*holder_of(ref))
+        item = find_record(self._table, *holder_of(ref))
         return None if item is None else read_version(item)
 
     def _refuse_delivered(self, ref: ObjectRef) -> None:

@@ -24,6 +24,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.state.items import VersionItem, partition_key, read_version, version_key
 from s3_to_sftp.state.pause import DynamoPause
+from s3_to_sftp.state.places import find_record
 from s3_to_sftp.state.table import Table
 
 if TYPE_CHECKING:
@@ -154,7 +155,9 @@ class _Planner:
         Raises:
             LedgerError: It cannot be read.
         """
-        item = self._table.read(partition_key(ref), version_key(ref)) if self._table is not None else None
+        if self._table is None:
+            return None
+        item = find_record(self._table, partition_key(ref), version_key(ref))
         return None if item is None else read_version(item)
 
     def which_rules(self, ref: ObjectRef) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Gapless numbers: the next one is taken when the last one is delivered.
 
 A version holds its number from the moment when its bytes are at the partner until its receipt is recorded:
-both writes are transactions with the item of the version. One that has ended without being delivered, and of
+both writes are transactions with its record. One that has ended without being delivered, and of
 which nothing with the number can be at the partner, loses it to the next version that asks.
 
 An operator may let the others go past a number that the partner may have seen: its version keeps it, and is
@@ -28,8 +28,9 @@ from s3_to_sftp.rules.sequence_counter import (
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.items import State, VersionItem, read_version
 from s3_to_sftp.state.ledger import Lease
+from s3_to_sftp.state.places import find_record
 from s3_to_sftp.state.table import Table
-from s3_to_sftp.state.transitions import contention_error, lease_lost_error, version_change
+from s3_to_sftp.state.transitions import contention_error, held_change, lease_lost_error
 from s3_to_sftp.state.update_expression import Change
 
 _MAX_ATTEMPTS = 8
@@ -93,7 +94,7 @@ class SequenceNumbers:
             number = free.next_number(start=start, period=period)
             take = take_change(sequence, seen, number=number, period=period, at=at, ref=lease.ref)
             first = () if seen.revision else (begin_change(sequence, at=at),)
-            refused = self._table.write(version_change(lease, {}), take, *given_up, *first)
+            refused = self._table.write(held_change(lease, {}), take, *given_up, *first)
             if not refused:
                 return TakenNumber(
                     number=number, taken_at=at, with_receipt=delivered_change(sequence, lease.ref)
@@ -176,7 +177,7 @@ class SequenceNumbers:
         """
         if seen.holder is None:
             return seen, ()
-        item = self._table.read(*seen.holder)
+        item = find_record(self._table, *seen.holder)
         version = read_version(item) if item is not None else None
         if version is None:
             raise _held(ref, sequence, seen, "is no longer in the ledger, and nobody knows its outcome")
@@ -186,8 +187,8 @@ class SequenceNumbers:
             is_being_sent = version.owner is not None and version.lease_until > at
             why = f"is {version.state}, and not delivered" + (f" ({seen.stopped})" if seen.stopped else "")
             raise _held(ref, sequence, seen, why, is_being_sent=is_being_sent)
-        pk, sk = seen.holder
-        unchanged = Change(pk=pk, sk=sk, expected={"revision": version.revision})
+        pk, _ = seen.holder
+        unchanged = Change(pk=pk, sk=version.stored_as, expected={"revision": version.revision})
         return replace(seen, number=seen.number - 1), (unchanged,)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from s3_to_sftp.credentials import CredentialSource
 from s3_to_sftp.errors import ConnectionLost, CredentialsError, RenameUnanswered
+from s3_to_sftp.known_server import KnownServers
 from s3_to_sftp.server import Server
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.connection import Connect, connect
@@ -97,6 +98,7 @@ class SftpClient:
         directories: Sequence[str] = (),
         pace: "Pace | None" = None,
         tuning: TransferTuning = DEFAULT_TUNING,
+        known: KnownServers | None = None,
         connect: Connect = connect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -107,6 +109,7 @@ class SftpClient:
             limit=max_connections,
             directories=directories,
             pace=pace,
+            known=known,
             connect=connect,
             clock=clock,
         )
@@ -115,6 +118,7 @@ class SftpClient:
         self._tuning = replace(tuning, aim_bytes_per_second=aim)
         self._pace = pace
         self._clock = clock
+        self._known = known
         self._limits: dict[str, Limit] = {}
 
     def is_slow_for(self, size: int) -> bool:
@@ -257,13 +261,16 @@ class SftpClient:
         return [results[place] for place in sorted(results)]
 
     def end_of_invocation(self, *, keep_first: bool) -> None:
-        """Close the connections that must not stay open while unused. Never raises.
+        """Remember what the server has shown, and close what must not stay open. Never raises.
 
         A function that Lambda has frozen keeps its connections, and they count at the partner.
 
         Args:
             keep_first: Whether connection 0 stays open for the next invocation.
         """
+        if self._known is not None:
+            limit = self._limits.get(self._pool.host_key_fingerprint)
+            self._pool.learn(files=None if limit is None else limit.value)
         self._pool.end_of_invocation(keep_first=keep_first)
 
     def close(self) -> None:
@@ -299,7 +306,9 @@ class SftpClient:
         """Return how many open files the server behind the connection has accepted."""
         server = self._pool.host_key_fingerprint
         if server not in self._limits:
-            self._limits[server] = Limit(server, clock=self._clock)
+            known = self._known.current() if self._known is not None else None
+            files = known.files if known is not None and known.host_key == server else 0
+            self._limits[server] = Limit(server, known=files, clock=self._clock)
         return self._limits[server]
 
 

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import paramiko
 
@@ -20,10 +20,14 @@ from s3_to_sftp.errors import (
     TooManyConnections,
     TransferError,
 )
+from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.server import Server
+from s3_to_sftp.sftp.protocol import VERSION
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.windows import is_windows
+from s3_to_sftp.ssh.auth_exchange import PUBLICKEY
 from s3_to_sftp.ssh.connect import Timeouts, closed_on_failure, log_in_to, start_transport
+from s3_to_sftp.ssh.host_keys import fingerprint
 from s3_to_sftp.ssh.prompts import says_expired
 from s3_to_sftp.ssh.stream import stream_for
 from s3_to_sftp.ssh.transport import Transport, request_subsystem
@@ -31,6 +35,7 @@ from s3_to_sftp.untrusted_text import decoded, quoted
 
 _log = logging.getLogger(__name__)
 
+_OPENSSH = "SSH-2.0-OpenSSH_"
 _STDERR_BYTES = 4096
 _EXIT_STATUS_SECONDS = 1.0
 _POLL_SECONDS = 0.01
@@ -45,6 +50,25 @@ class Connection:
     host_key_fingerprint: str
     server: Server
     timeouts: Timeouts
+    opens_window_late: bool = False
+    """Whether its channel took no data until SFTP was started."""
+
+    def shown(self) -> KnownServer:
+        """Return what the server has shown over it."""
+        received, session = self.transport.received, self.session
+        is_single = len(received.accepted_methods) == 1
+        method = received.accepted_methods[0] if is_single else ""
+        return KnownServer(
+            host_key=self.host_key_fingerprint,
+            version=self.transport.identification,
+            method=method,
+            signature=received.accepted_signature if method == PUBLICKEY else "",
+            extensions=session.used_extensions if session.version == VERSION else None,
+            opens_window_late=self.opens_window_late and self.transport.identification.startswith(_OPENSSH),
+            write_bytes=session.max_write_bytes,
+            round_trip=session.round_trip,
+            replaces=session.renames_over_existing,
+        )
 
     def another_channel(self) -> "Connection":
         """Open a second SFTP session over the same connection. To be called from another thread.
@@ -84,6 +108,10 @@ class Connect(Protocol):
         credentials: Credentials,
         timeouts: Timeouts,
         logged_in: Callable[[float], None] = ...,
+        *,
+        known: KnownServer | None = ...,
+        before_login: Callable[[], None] = ...,
+        accepted: Callable[[], None] = ...,
     ) -> Connection:
         """Open it."""
 
@@ -93,6 +121,10 @@ def connect(
     credentials: Credentials,
     timeouts: Timeouts,
     logged_in: Callable[[float], None] = lambda _round_trip: None,
+    *,
+    known: KnownServer | None = None,
+    before_login: Callable[[], None] = lambda: None,
+    accepted: Callable[[], None] = lambda: None,
 ) -> Connection:
     """Connect, check the host key, log in and start SFTP. Leaves nothing open when it fails.
 
@@ -104,6 +136,10 @@ def connect(
         timeouts: How long to wait for what.
         logged_in: Called with the round trip in seconds once the server has accepted the login and opened a
             channel: further connections may be started from then on.
+        known: What the server has shown before: then less is asked, and the session may not have started yet
+            (`SftpSession.start`). If it is another server, that is not used.
+        before_login: Called when the host key is right, before the login is sent; what it raises ends this.
+        accepted: Called as soon as the server has accepted the login.
 
     Raises:
         PartnerUnreachable: No name, no route, no answer, or no SSH server there; or it was lost at the login.
@@ -113,28 +149,55 @@ def connect(
         CredentialsError: The private key of the credentials cannot be used.
         SftpNotStarted: The login is accepted, but SFTP does not start.
     """
-    transport = start_transport(server, credentials, timeouts)
+    transport = start_transport(server, credentials, timeouts, is_known=known is not None)
     with closed_on_failure(transport, server):
-        accepted = log_in_to(transport, server, credentials, timeouts)
-        session = open_session(
-            transport, server, timeouts, lambda round_trip: logged_in(min(round_trip, accepted.seconds))
+        if known is not None and not _is_behind(transport, known):
+            known = None
+        logged = log_in_to(transport, server, credentials, timeouts, known=known, before_login=before_login)
+        accepted()
+        opened = _open_session(
+            transport,
+            server,
+            timeouts,
+            lambda round_trip: logged_in(min(round_trip, logged.seconds)),
+            known,
         )
     agreed = ", ".join(f"{kind} {name}" for kind, name in transport.negotiated.items() if name)
     _log.info("connected to %s: %s", server, agreed)
-    return Connection(transport, session, accepted.host_key_fingerprint, server, timeouts)
+    return Connection(
+        transport, opened.session, logged.host_key_fingerprint, server, timeouts, opened.window_was_closed
+    )
 
 
-def open_session(
-    transport: Transport,
-    server: Server,
-    timeouts: Timeouts,
-    logged_in: Callable[[float], None] = lambda _round_trip: None,
-) -> SftpSession:
+def _is_behind(transport: Transport, known: KnownServer) -> bool:
+    """Return whether the known server is the one behind this transport."""
+    host_key = fingerprint(transport.get_remote_server_key())
+    return known.is_same_server(host_key=host_key, version=transport.identification)
+
+
+class _Opened(NamedTuple):
+    """A session, and whether the channel under it took no data at first."""
+
+    session: SftpSession
+    window_was_closed: bool
+
+
+def open_session(transport: Transport, server: Server, timeouts: Timeouts) -> SftpSession:
     """Start SFTP over a transport that is logged in.
 
     Raises:
         SftpNotStarted, PasswordExpired, TooManyConnections: It does not start.
     """
+    return _open_session(transport, server, timeouts, lambda _round_trip: None, None).session
+
+
+def _open_session(
+    transport: Transport,
+    server: Server,
+    timeouts: Timeouts,
+    logged_in: Callable[[float], None],
+    known: KnownServer | None,
+) -> _Opened:
     received = transport.received
     received.refusal, received.subsystem_refused = None, False
     try:
@@ -143,6 +206,7 @@ def open_session(
         # Opening a channel costs the server next to nothing, so this is mostly the network's share. The start
         # of SFTP also waits for a process to be started.
         round_trip = time.monotonic() - asked_at
+        window_was_closed = not channel.out_window_size
         channel.settimeout(timeouts.reply)
         request_subsystem(channel, "sftp")
     except Exception as error:  # noqa: BLE001 - also of cryptography: whatever it is, the server has caused it
@@ -150,13 +214,17 @@ def open_session(
     logged_in(round_trip)
     try:
         session = SftpSession(
-            stream_for(channel), server=str(server), reply_timeout=timeouts.reply, received=received
+            stream_for(channel, ahead_of_window=known is not None and known.opens_window_late),
+            server=str(server),
+            reply_timeout=timeouts.reply,
+            received=received,
+            expected=known.extensions if known is not None else None,
         )
     except (ConnectionLost, ProtocolViolation) as error:
         raise _no_sftp(server, error, channel, received) from None
-    session.round_trip = min(session.round_trip, round_trip)
+    session.round_trip = min(session.round_trip or round_trip, round_trip)
     session.is_windows = is_windows(transport.identification)
-    return session
+    return _Opened(session, window_was_closed)
 
 
 def _no_session(server: Server, error: Exception, received: ServerMessages) -> PartnerError:

@@ -1,12 +1,17 @@
 """Opens the partner's connections with the present login, and with another one where that is refused."""
 
+import functools
+import hashlib
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from s3_to_sftp.credentials import Credentials, CredentialSource, OtherLogin
+from s3_to_sftp.diagnosis import connecting, handshake, sftp_start
+from s3_to_sftp.diagnosis import login as login_causes
 from s3_to_sftp.errors import (
     CredentialsError,
     DeliveryError,
@@ -18,10 +23,12 @@ from s3_to_sftp.errors import (
     TooManyConnections,
     TransferError,
 )
+from s3_to_sftp.known_server import KnownServer, KnownServers, NoKnownServers
 from s3_to_sftp.secret_versions import CURRENT
 from s3_to_sftp.server import Server
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.connection import Connect, Connection, connect
+from s3_to_sftp.sftp.first_login import FirstLogin, OtherLoginAccepted
 from s3_to_sftp.ssh.connect import Timeouts, look_again
 
 _log = logging.getLogger(__name__)
@@ -35,6 +42,28 @@ _LOGIN_VALID_SECONDS = 120.0
 _JUST_ACCEPTED_SECONDS = 10.0
 """Streams use a login that was accepted this recently all at once. An older one is tried by one of them: the
 partner may have changed it, and seven refused logins at a time lock an account."""
+
+
+_NOT_BY_SHORTCUT = handshake.HEARD_NOTHING | {handshake.BANNED.name}
+"""Causes of servers that drop connections before they speak: they have too many, or do not want ours."""
+
+_SILENCE = {
+    handshake.PACKETS_LOST_OUT.name,
+    handshake.PACKETS_LOST_IN.name,
+    login_causes.NO_ANSWER_TO_LOGIN.name,
+    sftp_start.SILENT.name,
+}
+"""Causes that took all the time there is: the next attempt asks as if nothing were known."""
+
+
+def _hints(
+    known: KnownServer | None, beside: FirstLogin | None = None, login: Credentials | None = None
+) -> dict[str, Any]:
+    """Return what `Connect` is told beside where to: nothing, where nothing is known."""
+    hints: dict[str, Any] = {} if known is None else {"known": known}
+    if beside is not None and login is not None:
+        hints["before_login"] = functools.partial(beside.wait, login)
+    return hints
 
 
 class Connector:
@@ -52,9 +81,13 @@ class Connector:
         *,
         timeouts: Timeouts,
         connect: Connect = connect,
+        known: KnownServers | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.server = server
+        self.known = known or NoKnownServers()
+        """What the server has shown before."""
+        self._first_login = FirstLogin()
         self.login: Credentials | None = None
         self._credentials = credentials
         self._timeouts = timeouts
@@ -76,6 +109,29 @@ class Connector:
     def identity(self, *, user: str, host_key: str = "") -> ServerIdentity:
         """Return which server and account a connection with this login name and host key leads to."""
         return ServerIdentity(host=self.server.host, port=self.server.port, user=user, host_key=host_key)
+
+    @property
+    def login_name(self) -> str:
+        """Which login is used, without showing it."""
+        return hashlib.sha256(self._credentials.version.encode()).hexdigest()[:16]
+
+    def known_for_streams(self) -> KnownServer | None:
+        """Return what is known of the server if streams may be opened before the first login, else None.
+
+        Raises:
+            CredentialsError: The login cannot be read.
+        """
+        self.next_login()
+        known = self.known.current() if self.known.allows_streams_at_once() else None
+        return known if known is not None and known.login == self.login_name else None
+
+    def expect_first_login(self) -> None:
+        """Let streams that are opened from now on wait with their login for that of connection 0."""
+        self._first_login = FirstLogin(is_awaited=True)
+
+    def end_first_login(self) -> None:
+        """Let no stream wait any longer: connection 0 stands, or has failed."""
+        self._first_login.end()
 
     def open_first(self, login: Credentials, logged_in: Callable[[float], None]) -> Connection:
         """Open connection 0 with this login, or with one other where it is refused.
@@ -105,6 +161,11 @@ class Connector:
         Raises:
             PartnerError, CredentialsError, TransferError: See `connection.connect`.
         """
+        if self._first_login.is_awaited:
+            try:
+                return self._open_stream(login, beside=self._first_login)
+            except OtherLoginAccepted as other:
+                return self._open_stream(other.login)
         if not self._was_accepted(login, within=_JUST_ACCEPTED_SECONDS):
             with self._one_stream:  # the others wait for what the partner says to the first one
                 if not self._was_accepted(login, within=_JUST_ACCEPTED_SECONDS):
@@ -116,18 +177,52 @@ class Connector:
         self._accepted = login, self._clock()
         self._refused_stream = None, 0.0, ""
 
+    def _note_first(self, login: Credentials) -> None:
+        """Remember it, and let the streams log in that are connected already."""
+        self._note_accepted(login)
+        self._first_login.accepted(login)
+
     def _open_as(self, login: Credentials, logged_in: Callable[[float], None]) -> Connection:
         def accepted(round_trip: float) -> None:
             # Before the streams that start now.
-            self._note_accepted(login)
+            self._note_first(login)
             self._credentials.accepted(login)
             logged_in(round_trip)
 
         self.login = login
+        known = self._known()
         try:
+            try:
+                hints = _hints(known)
+                if known is not None:
+                    hints["accepted"] = functools.partial(self._note_first, login)
+                return self._connect(self.server, login, self._timeouts, accepted, **hints)
+            except DeliveryError as error:
+                if known is None or not self._is_contradiction(error):
+                    raise
+            # It may mind what it was not asked before.
             return self._connect(self.server, login, self._timeouts, accepted)
         except PartnerUnreachable as error:
             raise look_again(error, self.server, self._timeouts) from None
+
+    def _known(self) -> KnownServer | None:
+        """Return what the server has shown to this login."""
+        known = self.known.current()
+        if known is None or known.login != self.login_name or known.refuses_shortcuts:
+            return None
+        return known
+
+    def _is_contradiction(self, error: DeliveryError) -> bool:
+        """Forget what is known where this failure contradicts it; return whether to ask anew at once."""
+        if error.cause in connecting.NOT_CONNECTED:
+            return False
+        if isinstance(error, LoginRefused):
+            is_by_shortcut = error.cause == login_causes.CLOSED_DURING_LOGIN.name
+        else:
+            may_be = isinstance(error, PartnerUnreachable | SftpNotStarted)
+            is_by_shortcut = may_be and error.cause not in _NOT_BY_SHORTCUT
+        self.known.forget(error.reason, by_shortcut=is_by_shortcut)
+        return is_by_shortcut and error.cause not in _SILENCE
 
     def _other_than(self, login: Credentials, error: DeliveryError) -> OtherLogin | None:
         """Return the login to try after this error. One that was refused is not tried twice."""
@@ -156,13 +251,17 @@ class Connector:
             )
         return None
 
-    def _open_stream(self, login: Credentials) -> Connection:
+    def _open_stream(self, login: Credentials, beside: FirstLogin | None = None) -> Connection:
         with self._handshakes:
+            if beside is not None:
+                beside.require_hope()
             refused, until, reason = self._refused_stream
             if login == refused and self._clock() < until:
                 raise LoginRefused(f"{reason} No further stream tries it.", hint="It will be retried.")
             try:
-                connection = self._connect(self.server, login, self._timeouts)
+                connection = self._connect(
+                    self.server, login, self._timeouts, **_hints(self._known(), beside, login)
+                )
             except LoginRefused as error:
                 # A limit of sessions passes. A changed login stays refused until connection 0 has another.
                 is_limit = self._was_accepted(login, within=_LOGIN_VALID_SECONDS)

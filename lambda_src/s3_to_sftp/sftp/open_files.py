@@ -40,10 +40,10 @@ _HOLDING_A_HANDLE = frozenset({"write", "close", "fstat"})
 class Limit:
     """How many open files one server accepts at a time, as far as is known. Lives with the environment."""
 
-    def __init__(self, server: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, server: str, *, known: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self._server = server
         self._clock = clock
-        self._value = FILES_AT_A_TIME
+        self._value = known or FILES_AT_A_TIME
         self._since = clock()
         self._unconfirmed: int | None = None  # what it was before it was lowered
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from s3_to_sftp.errors import ConnectionLost, RequestRefused, SizeMismatch, TransferError
 from s3_to_sftp.sftp.byte_ranges import ByteRanges
+from s3_to_sftp.sftp.capabilities import CHANNEL
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import FileAttributes, Status
 from s3_to_sftp.sftp.resume import open_at_checkpoint, require_resume_support
@@ -20,13 +21,11 @@ from s3_to_sftp.sftp.scheduler import SftpTask
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.size_check import confirm_size
 from s3_to_sftp.sftp.stream_admission import Admission
+from s3_to_sftp.sftp.stream_count import stream_count
 from s3_to_sftp.sftp.temporary_names import another_name, probe_name
 from s3_to_sftp.sftp.upload import Staged, create, discard
 from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, TransferTuning, UploadRequest
 from s3_to_sftp.sftp.upload_stream import FurtherStreams, write_ranges
-
-_WINDOW_BYTES = 2 * 1024 * 1024
-"""OpenSSH's channel window: what one connection carries per round trip."""
 
 _DOUBTFUL_SECONDS = 0.02
 """A shorter round trip is measured once more before further streams are started: the time that a busy machine
@@ -34,21 +33,12 @@ takes for a login looks like one."""
 
 _clock = time.monotonic
 
+_NOT_KEPT_TOGETHER = TransferError(
+    "It was not shown that what several connections write is kept together.", hint="It is written again."
+)
+
 _FULL = {Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED}
 """Refusals that fewer streams do not help against."""
-
-
-def stream_count(*, size: int, round_trip: float, limit: int, tuning: TransferTuning = DEFAULT_TUNING) -> int:
-    """Return how many streams are worth their cost for an object.
-
-    Args:
-        size: Bytes.
-        round_trip: Seconds to the server and back.
-        limit: Streams that the partner allows.
-        tuning: When a further stream is worth its cost.
-    """
-    until_window_is_no_limit = math.ceil(tuning.aim_bytes_per_second * round_trip / _WINDOW_BYTES)
-    return max(1, min(limit, until_window_is_no_limit, size // tuning.min_bytes_per_stream))
 
 
 def upload_parallel(
@@ -110,8 +100,7 @@ class _Transfer:
     def run(self) -> Staged:
         """Write it."""
         try:
-            session = self._connect()
-            handle = self._open_measured(session)
+            session, handle = self._begin()
             self._byte_ranges.open()
         except BaseException:
             self._byte_ranges.abort()
@@ -128,13 +117,37 @@ class _Transfer:
         finally:
             self._admission.end()
 
+    def _begin(self) -> tuple[SftpSession, bytes]:
+        session = self._connect()
+        try:
+            return session, self._open_measured(session)
+        except TransferError as error:
+            if session.has_started:
+                raise
+            # It was sent more at once than it takes; without that, it says what is wrong.
+            self._pool.contradicted(error.reason)
+        session = self._connect()
+        return session, self._open_measured(session)
+
     def _connect(self) -> SftpSession:
-        self._admission.first = first = self._pool.first(self._logged_in)
+        self._start_known_streams()
+        self._admission.first = first = self._pool.first(self._logged_in, started=False)
         first.session.require_valid_name(self._request.path)
         if self._start:
             require_resume_support(self._pool, self._temporary)
             self._admission.first = first = self._pool.first()  # it may be another one now
         return first.session
+
+    def _start_known_streams(self) -> None:
+        """Connect the streams beside the first one where the server has accepted as many before."""
+        known = self._pool.known_for_streams()
+        if known is None:
+            return
+        most = min(known.connections, known.at_once or known.connections)
+        numbers = self._numbers(known.round_trip)[: most - 1]
+        if numbers and CHANNEL not in numbers:
+            self._pool.expect_first_login(numbers)
+            self._start_numbers(numbers)
 
     def _logged_in(self, round_trip: float) -> None:
         self._round_trip = round_trip
@@ -143,11 +156,16 @@ class _Transfer:
 
     def _start_streams(self, round_trip: float) -> None:
         self._has_started_streams = True
+        self._start_numbers(self._numbers(round_trip))
+
+    def _numbers(self, round_trip: float) -> list[int]:
         limit = min(self._pool.limit, self._request.most_streams or self._pool.limit)
         count = stream_count(
             size=self._source.size - self._start, round_trip=round_trip, limit=limit, tuning=self._tuning
         )
-        numbers = self._pool.streams(count - 1)
+        return self._pool.streams(count - 1)
+
+    def _start_numbers(self, numbers: list[int]) -> None:
         if numbers:
             self._byte_ranges.share(1 + len(numbers))
         self._streams.start(numbers, self._source, self._byte_ranges, self._temporary)
@@ -230,6 +248,8 @@ class _Transfer:
             return None
         at_work = self._streams.wait_at_most(self._tuning.closing_seconds)
         self._streams.drop()
+        if at_work and not self._admission.is_confirmed:
+            return None
         if at_work or self._request.is_spread:
             # A server may keep what it has acknowledged in memory until CLOSE: a process that dies, or a
             # machine of several, takes it along. Where others have written behind it, no size shows that.
@@ -250,6 +270,8 @@ class _Transfer:
                 session.run_one(self._write_rest(session, self._take))
             self._admission.call_off()
             self._finish(session)
+            if not self._admission.confirms():
+                self._write_in_order(session, _NOT_KEPT_TOGETHER)
         except RequestRefused as refused:
             if refused.code in _FULL or not self._streams.at_work():
                 raise
@@ -262,7 +284,8 @@ class _Transfer:
         for place, outcome in session.run([proving, writing], at_a_time=2):
             if isinstance(outcome, Exception):
                 errors[place] = outcome
-            if place == 1 and (place in errors or not self._admission.needs_free_handle):
+            is_awaited = self._admission.is_relied_on or self._admission.needs_free_handle
+            if place == 1 and (place in errors or not is_awaited):
                 self._admission.call_off()
         for place in sorted(errors, reverse=True):
             raise errors[place]
@@ -288,7 +311,7 @@ class _Transfer:
     async def _write_rest(self, session: SftpSession, take: Callable[[], tuple[int, int] | None]) -> None:
         await self._write_own(session, await session.open_existing(self._temporary), take)
 
-    def _write_in_order(self, session: SftpSession, refused: RequestRefused) -> None:
+    def _write_in_order(self, session: SftpSession, refused: Exception) -> None:
         """Write it all in order: what servers want that have an object store behind them.
 
         To a new file, unless the old one holds bytes that are not sent again.

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from s3_to_sftp.credentials import Credentials, CredentialSource
 from s3_to_sftp.errors import ConnectionLost, TransferError
+from s3_to_sftp.known_server import KnownServer, KnownServers
 from s3_to_sftp.server import Server
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.capabilities import CHANNEL, AcceptedStreams, Capabilities
 from s3_to_sftp.sftp.connection import Connect, Connection, connect
 from s3_to_sftp.sftp.connector import Connector
+from s3_to_sftp.sftp.server_memory import ServerMemory
 from s3_to_sftp.ssh.connect import Timeouts
 
 if TYPE_CHECKING:
@@ -46,10 +48,16 @@ class ConnectionPool:
         directories: Sequence[str] = (),
         pace: "Pace | None" = None,
         connect: Connect = connect,
+        known: KnownServers | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.server = server
-        self._connector = Connector(server, credentials, timeouts=timeouts, connect=connect, clock=clock)
+        self._connector = Connector(
+            server, credentials, timeouts=timeouts, connect=connect, known=known, clock=clock
+        )
+        self.memory = ServerMemory(self._connector.known)
+        """What the server has shown, for later functions."""
+        self._takes_several = limit > 1
         self._accepted_streams = AcceptedStreams(server, max_connections=limit, clock=clock)
         self._proven: tuple[Connection | None, Capabilities] = None, Capabilities()
         self._directories = tuple(directories)
@@ -88,16 +96,62 @@ class ConnectionPool:
         """
         return self._connector.identity(user=self._connector.next_login().username).account
 
-    def first(self, logged_in: Callable[[float], None] = lambda _round_trip: None) -> Connection:
+    def first(
+        self, logged_in: Callable[[float], None] = lambda _round_trip: None, *, started: bool = True
+    ) -> Connection:
         """Return connection 0: the warm one if it answers, else a new one.
 
         Args:
             logged_in: Called with the round trip in seconds once the partner has accepted the
                 login, which is before this returns: further streams may be connected from then on.
+            started: Whether to wait until SFTP has started; otherwise see `SftpSession.start`.
 
         Raises:
             PartnerError, CredentialsError, TransferError: See `connect`.
         """
+        try:
+            connection = self._first(logged_in)
+            if started and not connection.session.has_started:
+                connection = self._started(connection)
+            return connection
+        finally:
+            self._connector.end_first_login()
+
+    def _started(self, connection: Connection) -> Connection:
+        try:
+            connection.session.start()
+        except TransferError as error:
+            self.contradicted(error.reason)
+            return self._first(lambda _round_trip: None)
+        return connection
+
+    def contradicted(self, reason: str) -> None:
+        """Forget what was known of the server, and close connection 0, which has relied on it."""
+        self._connector.known.forget(reason, by_shortcut=True)
+        self.drop(0)
+
+    def known_for_streams(self) -> KnownServer | None:
+        """Return what is known of the server if streams may be opened before `first`, else None.
+
+        Not where connection 0 stands: it tells at once how far the server is.
+
+        Raises:
+            CredentialsError: The login cannot be read.
+        """
+        return None if 0 in self._open else self._connector.known_for_streams()
+
+    def expect_first_login(self, numbers: Sequence[int]) -> None:
+        """Let these streams, opened before `first`, wait with their login for that of connection 0."""
+        with self._lock:
+            self._is_resting = False
+        self.memory.note_beside(numbers)
+        self._connector.expect_first_login()
+
+    def expects_parallel_writes(self, number: int) -> bool:
+        """Return whether the server is known to keep together what this stream and the first one write."""
+        return self.memory.expects_parallel_writes(number, self._open.get(0))
+
+    def _first(self, logged_in: Callable[[float], None]) -> Connection:
         with self._lock:
             self._is_resting = False
         login = self._connector.next_login()
@@ -116,11 +170,31 @@ class ConnectionPool:
         else:
             logged_in(connection.session.round_trip)
         self.touch(0)
+        if not self.reused:
+            self.memory.compare(connection)
         if self.host_key_fingerprint not in {"", connection.host_key_fingerprint}:
             self._accepted_streams.forget_refusals()
+            self.memory.forget_refusals()
         self.host_key_fingerprint = connection.host_key_fingerprint
         self.is_windows = connection.session.is_windows
         return connection
+
+    def learn(self, *, files: int | None) -> None:
+        """Remember what the server has shown over the connections that are open now. Never raises.
+
+        Args:
+            files: Open files that it accepts on a connection; None: that was not found out.
+        """
+        try:
+            self.memory.learn(
+                self._open.get(0),
+                login=lambda: self._connector.login_name,
+                limit=self.limit,
+                proven=self.capabilities,
+                files=files,
+            )
+        except Exception as error:  # noqa: BLE001 - the invocation has done its work
+            _log.warning("what %s has shown is not remembered: %s", self.server, error)
 
     def another(self) -> tuple[Connection, Callable[[], None]]:
         """Return a connection that is opened now, and what to call when it is no longer needed.
@@ -192,15 +266,21 @@ class ConnectionPool:
         return self._accepted_streams.limit
 
     def streams(self, count: int) -> list[int]:
-        """Return the numbers of up to `count` further streams that the partner has not refused recently."""
-        return self._accepted_streams.numbers()[:count]
+        """Return the numbers of up to `count` further streams that the partner is not known to refuse."""
+        numbers = self._accepted_streams.numbers()
+        if self.memory.refuses_streams():
+            numbers = [number for number in numbers if number == CHANNEL]
+        return numbers[:count]
 
     def disable_stream(self, number: int, reason: Exception) -> None:
         """Remember that the partner does not accept this stream. See `AcceptedStreams.disable`."""
+        self.memory.note_refused(number, reason, standing=list(self._open))
         self._accepted_streams.disable(number, reason)
 
     def disable_parallel_streams(self, reason: str, *, permanent: bool = True) -> None:
         """Remember that the server supports one stream only. See `AcceptedStreams.disable_all`."""
+        if self._takes_several:
+            self.memory.note_no_streams(reason, shown=permanent)
         self._accepted_streams.disable_all(reason, permanent=permanent)
 
     def touch(self, number: int) -> None:
@@ -243,6 +323,7 @@ class ConnectionPool:
             if not self._closed and not self._is_resting:
                 self._logins[number] = login
                 self._open[number] = connection
+                self.memory.note_open(self._open)
                 return
         connection.close()
 

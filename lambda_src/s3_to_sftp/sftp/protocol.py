@@ -169,13 +169,14 @@ def read_extensions(payload: bytes) -> dict[str, bytes]:
 def read_status(payload: bytes) -> tuple[int, str]:
     """Decode a STATUS answer to its code and the server's own words.
 
-    Servers older than version 3 leave the words out; then they are empty.
+    Servers older than version 3 leave the words out; then they are empty. Nobody needs those of an OK, and a
+    large file has thousands of them.
     """
     (code,) = unpack(">I", payload)
     if len(payload) <= 4:
         return code, ""
     words, _ = read_text(payload, 4)
-    return code, decoded(words).strip()
+    return code, "" if code == Status.OK else decoded(words).strip()
 
 
 def read_attributes(payload: bytes) -> FileAttributes:

@@ -48,6 +48,7 @@ class SftpSession(SftpRequests):
         server: str,
         reply_timeout: float = REPLY_TIMEOUT_SECONDS,
         received: ServerMessages | None = None,
+        expected: tuple[str, ...] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start SFTP.
@@ -57,6 +58,8 @@ class SftpSession(SftpRequests):
             server: Its name in errors.
             reply_timeout: Seconds for the whole of one reply (see `Wire`).
             received: What the server says beside SFTP, to be quoted when the connection is lost.
+            expected: Names of the extensions that this server is known to offer: its answer to INIT is not
+                waited for, and the first requests travel with INIT. None: nothing is known.
             clock: Returns seconds for `reply_timeout`.
         """
         super().__init__(Wire(stream, server=server, reply_timeout=reply_timeout, clock=clock))
@@ -75,14 +78,30 @@ class SftpSession(SftpRequests):
         """Missing directories whose siblings have been looked at, or are being; see `directory_names`."""
         self.round_trip = 0.0
         """Seconds to the server and back, as the start of the session measured it."""
-        self._start()
-
-    def _start(self) -> None:
         self._wire.collect(struct.pack(">BI", Request.INIT, protocol.VERSION))
+        self._wire.greeting = self._greeted
+        self.has_started = False
+        """Whether the server has answered INIT."""
+        self.contradiction = ""
+        """What of its answer to INIT was not as expected, in words."""
+        if expected is None:
+            self.start()
+        else:
+            self._extensions = dict.fromkeys(expected, b"")
+        self._ask_for_limits()
+
+    def start(self) -> None:
+        """Wait for the answer to INIT, unless it is there.
+
+        Raises:
+            ConnectionLost, ProtocolViolation: There is none.
+        """
+        if self.has_started:
+            return
         try:
             self._wire.flush("start SFTP")
             sent_at = time.monotonic()
-            kind, payload = self._wire.receive_message("start SFTP")
+            message = self._wire.receive_message("start SFTP")
         except TransferError as error:
             # A login script, or a shell that denies access: the first byte of an SFTP message is 0.
             if not self._wire.incoming or not self._wire.incoming[0]:
@@ -92,6 +111,11 @@ class SftpSession(SftpRequests):
             violation.received = said
             raise violation from error
         self.round_trip = time.monotonic() - sent_at
+        self._wire.greeting = None
+        self._greeted(*message)
+
+    def _greeted(self, kind: int, payload: bytes) -> None:
+        expected = set(self._extensions)
         if kind != Answer.VERSION:
             raise self._wire.violation(f"answered INIT with message type {kind}")
         self.version = int.from_bytes(payload[:4], "big")
@@ -99,6 +123,11 @@ class SftpSession(SftpRequests):
             self._extensions = protocol.read_extensions(payload[4:])
         except MalformedReplyError as error:
             raise self._wire.violation(f"sent an unreadable VERSION ({error})") from None
+        if expected - set(self._extensions):
+            self.contradiction = f"it no longer offers {', '.join(sorted(expected - set(self._extensions)))}"
+        self.has_started = True
+
+    def _ask_for_limits(self) -> None:
         # Only where it is offered: a server may hang up on a request that it does not know.
         if protocol.LIMITS in self._extensions:
             # Not awaited: it travels with the first OPEN.
@@ -131,6 +160,12 @@ class SftpSession(SftpRequests):
     def extensions(self) -> dict[str, str]:
         """What the server offers beyond version 3 -> its version or data, as text."""
         return {quoted(name): quoted(data) for name, data in self._extensions.items()}
+
+    @property
+    def used_extensions(self) -> tuple[str, ...]:
+        """Those of them that requests of ours depend on."""
+        used = (protocol.FSYNC, protocol.LIMITS, protocol.POSIX_RENAME)
+        return tuple(name for name in used if name in self._extensions)
 
     def require_valid_name(self, path: str) -> None:
         """Refuse a final name that the server would not keep as it is.

@@ -2,6 +2,9 @@
 
 The first stream writes meanwhile: its thread does its half of the probe between its WRITEs. The further
 stream that is connected first does the other half: the result holds for the connections that will be used.
+
+Where the server has passed the probe over earlier connections, the other streams do not wait for the result.
+What they write counts once it is there (`Admission.confirms`).
 """
 
 import threading
@@ -40,6 +43,7 @@ class Admission:
         self._is_over = False
         self._needs_free_handle = False
         self._is_tried_alone = False
+        self._unproven: set[int] = set()  # streams that have joined without waiting for the result
 
     @property
     def file_may_stand(self) -> bool:
@@ -57,7 +61,8 @@ class Admission:
         except RequestRefused:
             return  # it may be the directory, which is just being made
         except ConnectionLost as lost:
-            self._pool.disable_parallel_streams(lost.reason, permanent=False)
+            if session.has_started:  # otherwise it was lost for more than the probe
+                self._pool.disable_parallel_streams(lost.reason, permanent=False)
             raise
 
     @property
@@ -98,6 +103,23 @@ class Admission:
             self._needs_free_handle = False
         self._writers.call_off()
 
+    @property
+    def is_relied_on(self) -> bool:
+        """Whether streams are at work to which the result still matters."""
+        return bool(self._unproven)
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the server has shown what each stream has relied on, as far as is known now."""
+        return all(map(self._is_proven, self._unproven))
+
+    def confirms(self) -> bool:
+        """Wait for the result, where it matters; return whether what all streams have written counts."""
+        if not self.is_relied_on:
+            return True
+        with self._one_at_a_time:
+            return self.is_confirmed
+
     def end(self) -> None:
         """End all waiting."""
         self.call_off()
@@ -118,7 +140,7 @@ class Admission:
     # The further streams' threads.
 
     def admits(self, number: int, connection: Connection) -> bool:
-        """Return whether this stream may join; waits for the probe.
+        """Return whether this stream may join; waits for the probe, unless the server is known to pass it.
 
         Raises:
             PartnerUnreachable: Another server has answered.
@@ -132,13 +154,23 @@ class Admission:
                 f"{connection.server} answers with another host key than before.",
                 hint="Several servers share the address; a file is written over connections to one of them.",
             )
-        with self._one_at_a_time:
+        if not self._one_at_a_time.acquire(blocking=not self._pool.expects_parallel_writes(number)):
+            return self._joins_unproven(number)  # another stream is asking
+        try:
             if not self._is_proven(number) and not self._is_over:
                 try:
                     self._ask(number, connection, first)
                 except probe.CalledOff:
                     return False
             return self._is_proven(number)
+        finally:
+            self._one_at_a_time.release()
+
+    def _joins_unproven(self, number: int) -> bool:
+        with self._state:
+            if not self._is_over:
+                self._unproven.add(number)
+            return not self._is_over
 
     def _ask(self, number: int, connection: Connection, first: Connection) -> None:
         session = connection.session
@@ -184,6 +216,7 @@ class Admission:
                 raise probe.CalledOff
             self._writers = probe.TwoWriters(self._path)
             self._needs_free_handle = True
+        self._pool.memory.note_single_handle()
 
     def _refuse(self, reason: str, *, permanent: bool = True) -> None:
         with self._state:

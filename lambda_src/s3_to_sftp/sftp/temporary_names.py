@@ -84,6 +84,7 @@ def with_marker(temporary: str, marker: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=16)  # each WRITE of a large file asks
 def described(path: str) -> str:
     """Return how reasons and hints call a file: names of ours by their role, others in quotation marks.
 

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import HostKeyRefused
@@ -49,6 +50,7 @@ class TrustingConnect:
         credentials: Credentials,
         timeouts: Timeouts,
         logged_in: Callable[[float], None] = lambda _round_trip: None,
+        **hints: Any,
     ) -> Connection:
         """Open a connection.
 
@@ -57,7 +59,7 @@ class TrustingConnect:
             DeliveryError: See `connect`.
         """
         try:
-            return self._connect(server, credentials, timeouts, logged_in)
+            return self._connect(server, credentials, timeouts, logged_in, **hints)
         except HostKeyRefused as refused:
             trusted = self._trusted.current()
             if trusted is None or not refused.fingerprint or trusted.fingerprint != refused.fingerprint:
@@ -72,5 +74,5 @@ class TrustingConnect:
             trusted.reason or "no reason was given",
         )
         known = replace(server, host_keys=(*server.host_keys, offered))
-        connection = self._connect(known, credentials, timeouts, logged_in)
+        connection = self._connect(known, credentials, timeouts, logged_in, **hints)
         return _TrustedConnection(**vars(connection), ends_at=trusted.ends_at)

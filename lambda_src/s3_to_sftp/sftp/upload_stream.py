@@ -83,13 +83,14 @@ class FurtherStreams:
         self._streams: list[ParallelStream] = []
 
     def start(self, numbers: Iterable[int], source: RangeReader, byte_ranges: ByteRanges, path: str) -> None:
-        """Start one for each number. They join the work when they are connected and admitted."""
-        self._admission.numbers = list(numbers)
-        self._streams = [
-            ParallelStream(number, self._pool, self._admission, source, byte_ranges, path)
-            for number in self._admission.numbers
+        """Start one for each number that has none. They join the work once connected and admitted."""
+        new = [number for number in numbers if number not in self._admission.numbers]
+        self._admission.numbers = [*self._admission.numbers, *new]
+        streams = [
+            ParallelStream(number, self._pool, self._admission, source, byte_ranges, path) for number in new
         ]
-        for stream in self._streams:
+        self._streams += streams
+        for stream in streams:
             stream.start()
 
     def at_work(self) -> int:

@@ -88,6 +88,7 @@ class Wire:
         server: Its name in errors.
         is_closed: Whether it was closed, by us or by an error after which no answer can be trusted.
         incoming: What has been received and is not a whole message yet.
+        greeting: Takes type and body of the first message; None where that was received.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Wire:
         self.server = server
         self.is_closed = False
         self.incoming = bytearray()
+        self.greeting: Callable[[int, bytes], None] | None = None
         self._stream = stream
         self._reply_timeout = reply_timeout
         self._clock = clock
@@ -195,6 +197,10 @@ class Wire:
         return arrived
 
     def _store(self, kind: int, body: bytes) -> int | None:
+        if self.greeting is not None:
+            greet, self.greeting = self.greeting, None
+            greet(kind, body)
+            return None
         try:
             (answered,) = protocol.unpack(">I", body)
         except MalformedReplyError as error:
@@ -273,7 +279,7 @@ class Wire:
         self.close()
         why = quoted(error) if error else ""
         what = f"{what} ({why})" if why else what
-        if self._next_id:
+        if self._next_id and self.greeting is None:
             return lost_connection.lost(what, ending, self.traffic, server=self.server, why=why)
         # SFTP has not started: that has causes of its own.
         lost = ConnectionLost(f"{self.server} {what}.", hint=_RETRIED)

@@ -1,5 +1,6 @@
 """Authentication: public key, password, keyboard-interactive, and servers that want two of them."""
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import paramiko
@@ -19,6 +20,7 @@ from s3_to_sftp.errors import (
     SecondFactorRequired,
     TooManyConnections,
 )
+from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.algorithms import signatures_of
 from s3_to_sftp.ssh.auth_exchange import INTERACTIVE, PASSWORD, PUBLICKEY, Exchange, Reply, Verdict
@@ -36,12 +38,14 @@ _MOST_REQUESTS = 16
 """Of one login: it ends even if a server always asks for something else."""
 
 
-def log_in(transport: RecordingTransport, credentials: Credentials, server: Server) -> None:
+def log_in(
+    transport: RecordingTransport, credentials: Credentials, server: Server, known: KnownServer | None = None
+) -> None:
     """Log in with what the credentials hold: the key first, then the password.
 
-    The server is asked which methods it takes: nothing is offered by another one. A server that accepts the
-    key but wants more gets the password as well. A password goes out as method `password`, or as the answer
-    to a prompt for it where only keyboard-interactive is allowed.
+    The server is asked which methods it takes, unless it is known: nothing is offered by another one. One
+    that accepts the key but wants more gets the password as well. A password goes out as method `password`,
+    or as the answer to a prompt for it where only keyboard-interactive is allowed.
 
     Raises:
         CredentialsError: The private key cannot be used.
@@ -49,7 +53,7 @@ def log_in(transport: RecordingTransport, credentials: Credentials, server: Serv
         TooManyConnections: It accepts no more logins now.
         PartnerUnreachable: It closes the connection before the login, or does not answer.
     """
-    _Login(transport, credentials, server).run()
+    _Login(transport, credentials, server, known).run()
 
 
 def private_key_of(credentials: Credentials) -> paramiko.PKey | None:
@@ -86,8 +90,15 @@ def _require_permitted(key: paramiko.PKey | None, server: Server) -> None:
 
 
 class _Login:
-    def __init__(self, transport: RecordingTransport, credentials: Credentials, server: Server) -> None:
+    def __init__(
+        self,
+        transport: RecordingTransport,
+        credentials: Credentials,
+        server: Server,
+        known: KnownServer | None,
+    ) -> None:
         self._transport = transport
+        self._known = known
         self._credentials = credentials
         self._server = server
         self._methods: tuple[str, ...] = ()
@@ -98,7 +109,7 @@ class _Login:
         _require_permitted(self._key, server)
 
     def run(self) -> None:
-        reply = self._answer(self._exchange().none(self._credentials.username))
+        reply = self._first()
         for _ in range(_MOST_REQUESTS):
             if reply.verdict is Verdict.ACCEPTED:
                 return
@@ -110,6 +121,25 @@ class _Login:
                 break
             reply = self._send(method)
         raise self._refusal()
+
+    def _first(self) -> Reply:
+        """Ask which methods there are, or begin with the one by which this server has let us in before."""
+        if self._known is not None:
+            self._methods = (self._known.method,)
+            method = self._next_method()
+            if method is not None:
+                return self._send_unasked(method)
+            self._methods = ()
+        return self._answer(self._exchange().none(self._credentials.username))
+
+    def _send_unasked(self, method: str) -> Reply:
+        reply = self._send(method)
+        if reply.verdict is Verdict.REFUSED and method not in reply.methods:
+            self._spent, self._refused = (
+                set(),
+                {},
+            )  # it was the method, which it no longer takes, not the login
+        return reply
 
     def _next_method(self) -> str | None:
         proofs = {
@@ -143,15 +173,16 @@ class _Login:
         reply = Reply(Verdict.REFUSED, self._methods)
         accepted = self._accepted_signatures()
         # Without server-sig-algs only a refusal tells that a server does not accept SHA-512 (RFC 8332, 3.3).
-        algorithms = self._signatures(key)
-        for algorithm in algorithms:
+        algorithm = ""
+        for algorithm in self._signatures_to_try(key):
             signer = Sha1Key.of(key) if algorithm == SHA1_SIGNATURE else key
             reply = self._answer(self._exchange().key(self._credentials.username, signer, algorithm))
+            self._transport.received.accepted_signature = algorithm
             if reply.verdict is not Verdict.REFUSED or PUBLICKEY not in reply.methods:
                 break
         of_what = "the certificate of " if getattr(key, "public_blob", None) else ""
         why = ""
-        if not algorithms:  # quoted only then: removing secrets from a text takes a fresh function long
+        if not algorithm:  # quoted only then: removing secrets from a text takes a fresh function long
             stated = quote(", ".join(accepted).encode("latin-1"))
             why = f" (not sent: the server takes signatures by {stated} alone)"
         self._note(reply, PUBLICKEY, f"{of_what}the {key.get_name()} key {key.fingerprint}{why}")
@@ -179,6 +210,16 @@ class _Login:
             rule=self._server.algorithms,
             is_old=self._transport.signs_with_sha1_alone,
         )
+
+    def _signatures_to_try(self, key: paramiko.PKey) -> Iterator[str]:
+        """Yield signature algorithms; first the one by which a known server has taken a key of ours.
+
+        It may not have told yet which it takes: that is read when its refusal has come.
+        """
+        usable = signatures_of(_algorithm_name(key), accepted=(), rule=self._server.algorithms)
+        known = [name for name in usable if self._known is not None and name == self._known.signature]
+        yield from known
+        yield from (name for name in self._signatures(key) if name not in known)
 
     def _accepted_signatures(self) -> tuple[str, ...]:
         library: Any = self._transport  # the stubs leave the field out

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import paramiko
@@ -15,6 +15,7 @@ from s3_to_sftp.diagnosis import connecting, handshake, login
 from s3_to_sftp.diagnosis.handshake import TcpState
 from s3_to_sftp.diagnosis.server_messages import ServerMessages
 from s3_to_sftp.errors import DeliveryError, LoginRefused, PartnerError, PartnerUnreachable
+from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.server import Server
 from s3_to_sftp.ssh import algorithms, host_keys, tcp
 from s3_to_sftp.ssh.authentication import log_in
@@ -66,8 +67,16 @@ class Login:
     seconds: float
 
 
-def start_transport(server: Server, credentials: Credentials, timeouts: Timeouts) -> Transport:
+def start_transport(
+    server: Server, credentials: Credentials, timeouts: Timeouts, *, is_known: bool = False
+) -> Transport:
     """Connect and exchange keys. Leaves nothing open when it fails.
+
+    Args:
+        server: Where to.
+        credentials: Never shown in an error.
+        timeouts: How long to wait for what.
+        is_known: Whether it has been an SSH server before: then it is not waited for before KEXINIT.
 
     Raises:
         PartnerUnreachable: No name, no route, no answer, or no SSH server there.
@@ -75,20 +84,41 @@ def start_transport(server: Server, credentials: Credentials, timeouts: Timeouts
         TooManyConnections: The server accepts no more connections now.
     """
     never_show(credentials.password, credentials.passphrase, credentials.private_key)
-    return shake_hands(server, open_socket(server, timeouts, look_up(server)), timeouts)
+    sock = open_socket(server, timeouts, look_up(server))
+    return shake_hands(server, sock, timeouts, is_known=is_known)
 
 
-def shake_hands(server: Server, sock: socket.socket, timeouts: Timeouts) -> Transport:
+def shake_hands(
+    server: Server, sock: socket.socket, timeouts: Timeouts, *, is_known: bool = False
+) -> Transport:
     """Exchange keys over a connection that was just made. Leaves nothing open when it fails.
 
     Raises:
         PartnerUnreachable, HostKeyRefused, TooManyConnections: See `start_transport`.
     """
-    return _handshake(server, sock, timeouts, pinned_types_only=bool(server.host_keys))
+    return _handshake(
+        server, sock, timeouts, pinned_types_only=bool(server.host_keys), speaks_at_once=is_known
+    )
 
 
-def log_in_to(transport: Transport, server: Server, credentials: Credentials, timeouts: Timeouts) -> Login:
+def log_in_to(
+    transport: Transport,
+    server: Server,
+    credentials: Credentials,
+    timeouts: Timeouts,
+    *,
+    known: KnownServer | None = None,
+    before_login: Callable[[], None] = lambda: None,
+) -> Login:
     """Check the host key, then log in: the login is sent only to the owner of a pinned key.
+
+    Args:
+        transport: Keys have been exchanged.
+        server: Its pinned host keys.
+        credentials: The login.
+        timeouts: How long to wait for what.
+        known: What this very server has shown before; None: nothing.
+        before_login: Called when the host key is right, before the login is sent; what it raises ends this.
 
     Raises:
         HostKeyRefused: The host key is not pinned.
@@ -98,9 +128,10 @@ def log_in_to(transport: Transport, server: Server, credentials: Credentials, ti
     """
     host_key = transport.get_remote_server_key()
     host_keys.check(host_key, server)
+    before_login()
     transport.auth_timeout = timeouts.login
     asked_at = time.monotonic()
-    _guarded_login(transport, credentials, server)
+    _guarded_login(transport, credentials, server, known)
     login_seconds = time.monotonic() - asked_at
     transport.set_keepalive(timeouts.keepalive)
     return Login(host_keys.fingerprint(host_key), login_seconds)
@@ -135,9 +166,15 @@ def closed_on_failure(transport: Transport, server: Server) -> Iterator[None]:
 
 
 def _handshake(
-    server: Server, sock: socket.socket, timeouts: Timeouts, *, pinned_types_only: bool
+    server: Server,
+    sock: socket.socket,
+    timeouts: Timeouts,
+    *,
+    pinned_types_only: bool,
+    speaks_at_once: bool = False,
 ) -> Transport:
     transport = Transport(sock)
+    transport.speaks_at_once = speaks_at_once
     # Before the handshake's time is over: then what has come of the line so far is kept.
     transport.banner_timeout = timeouts.handshake - min(_BANNER_ENDS_BEFORE_SECONDS, timeouts.handshake / 4)
     # Above ours: paramiko would report it as a closed connection.
@@ -239,9 +276,11 @@ def _refuse_other_type(server: Server, timeouts: Timeouts) -> None:
         transport.close()
 
 
-def _guarded_login(transport: Transport, credentials: Credentials, server: Server) -> None:
+def _guarded_login(
+    transport: Transport, credentials: Credentials, server: Server, known: KnownServer | None
+) -> None:
     try:
-        log_in(transport, credentials, server)
+        log_in(transport, credentials, server, known)
     except LoginRefused as refused:
         if transport.is_active() or transport.took_login:
             raise

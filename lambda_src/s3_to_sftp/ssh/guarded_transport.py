@@ -8,6 +8,7 @@ from paramiko.common import (
     MSG_CHANNEL_DATA,
     MSG_CHANNEL_EXTENDED_DATA,
     MSG_CHANNEL_FAILURE,
+    MSG_CHANNEL_WINDOW_ADJUST,
     MSG_NAMES,
     cMSG_CHANNEL_DATA,
     cMSG_UNIMPLEMENTED,
@@ -43,6 +44,7 @@ class GuardedTransport(paramiko.Transport):
         MSG_CHANNEL_DATA: incoming.feed,
         MSG_CHANNEL_EXTENDED_DATA: incoming.feed_extended,
         MSG_CHANNEL_FAILURE: incoming.note_refused_request,
+        MSG_CHANNEL_WINDOW_ADJUST: incoming.adjust_window,
     }
 
     clear_to_send_lock: threading.Lock

@@ -45,6 +45,7 @@ _TAG = 16
 _LENGTH = struct.Struct(">I")
 _HEADER = struct.Struct(">BBII")  # padding length, message number, recipient channel, data length
 _MIN_PADDING = 4
+_RECEIVE_BYTES = 32 * 1024
 NO_TIMEOUT = 3600.0
 """Seconds, in place of no limit at all."""
 
@@ -71,6 +72,7 @@ class Packetizer(paramiko.packet.Packetizer):
     __dump_packets: bool
     __iv_out: bytes
     __need_rekey: bool
+    __remainder: bytes
     __received_bytes_overflow: int
     __received_packets_overflow: int
     __sent_bytes: int
@@ -81,16 +83,15 @@ class Packetizer(paramiko.packet.Packetizer):
     # Kept between sends: fresh memory of this size would come as untouched pages each time.
     __plain: bytearray
     __sealed: bytearray
+    __checked_engine: object = None
+    """The cipher with which sending in bulk was last found to be possible."""
 
     def read_message(self) -> Any:
-        """Read a packet, having acknowledged the one before at once.
+        """Read a packet.
 
-        Servers leave Nagle's algorithm on for SFTP: their second small packet waits for the acknowledgement
-        of the first, which Linux puts off by 40 ms when we have nothing to send. The option is not lasting.
+        Raises:
+            SSHException: It is not one.
         """
-        if hasattr(socket, "TCP_QUICKACK"):  # Linux
-            with contextlib.suppress(OSError):  # closed meanwhile: reading will tell
-                self.__socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         try:
             kind, message = super().read_message()
         except (paramiko.SSHException, paramiko.packet.NeedRekeyException, OSError, EOFError):
@@ -107,7 +108,33 @@ class Packetizer(paramiko.packet.Packetizer):
         """
         if n > incoming.MAX_PACKET_BYTES:
             raise paramiko.SSHException(f"The server declared a packet of {n} bytes.")
+        if len(self.__remainder) < n:
+            self.__receive()
         return super().read_all(n, check_rekey)
+
+    def __receive(self) -> None:
+        """Receive what is there: paramiko asks the socket twice for each packet, most of which are small.
+
+        What has come is acknowledged at once. Servers leave Nagle's algorithm on for SFTP: their second small
+        packet waits for the acknowledgement of the first, which Linux puts off by 40 ms when we have nothing
+        to send. The option is not lasting.
+
+        Raises:
+            EOFError, OSError: As paramiko, which also sees the end, and what the time has brought meanwhile.
+        """
+        if self.handshake_timed_out():
+            return
+        if hasattr(socket, "TCP_QUICKACK"):  # Linux
+            with contextlib.suppress(OSError):  # closed meanwhile: reading will tell
+                self.__socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        try:
+            self.__remainder += self.__socket.recv(_RECEIVE_BYTES)
+        except (TimeoutError, BlockingIOError):
+            return
+        except OSError:
+            if self.__closed:
+                raise EOFError from None
+            raise
 
     def write_all(self, out: Any) -> None:
         """Write all, within `write_seconds`: a peer that accepts a byte now and then must not block anything.
@@ -130,6 +157,12 @@ class Packetizer(paramiko.packet.Packetizer):
             if left and time.monotonic() > deadline:
                 self.close()
                 raise TimeoutError  # without words: paramiko's thread takes the first for a number
+
+    def complete_handshake(self) -> None:
+        """Stop the time of the handshake, once: paramiko does it again after each packet."""
+        if self.__timer is not None:
+            super().complete_handshake()
+            self.__timer = None
 
     def close(self) -> None:
         """Close the socket, and end the thread that would measure the time of the handshake."""
@@ -155,7 +188,7 @@ class Packetizer(paramiko.packet.Packetizer):
 
         The caller has taken the bytes from the channel's window and holds the transport's permission to send.
         """
-        if not self.can_send_in_bulk():  # a server may choose another cipher when keys are renewed
+        if not self.__still_sends_in_bulk():
             self.__send_one_by_one(channel, b"".join(pieces), packet_bytes)
             return
         total = sum(map(len, pieces))
@@ -173,6 +206,12 @@ class Packetizer(paramiko.packet.Packetizer):
                 self.__received_bytes_overflow = 0
                 self.__received_packets_overflow = 0
                 self._trigger_rekey()  # type: ignore[attr-defined]  # the stubs leave it out
+
+    def __still_sends_in_bulk(self) -> bool:
+        """Return whether bulk is still possible: a server may choose another cipher when keys are renewed."""
+        if self.__checked_engine is not self.__block_engine_out:
+            self.__checked_engine = self.__block_engine_out if self.can_send_in_bulk() else None
+        return self.__checked_engine is not None
 
     def __send_one_by_one(self, channel: int, data: bytes, packet_bytes: int) -> None:
         for start in range(0, len(data), packet_bytes):
@@ -198,16 +237,20 @@ class Packetizer(paramiko.packet.Packetizer):
         start = _HEADER.size
         remaining = iter(pieces)
         piece = memoryview(b"")
-        position = 0
+        position = length = end = body = 0
+        packet, declared = plain_view[:0], b""
         while total:
-            length = min(total, packet_bytes)
-            # Everything behind the length field is a multiple of the block size (RFC 5647, section 7.2).
-            padding = _BLOCK - (_HEADER.size + length) % _BLOCK
-            if padding < _MIN_PADDING:
-                padding += _BLOCK
-            body = _HEADER.size + length + padding
-            _HEADER.pack_into(plain, 0, padding, _CHANNEL_DATA, channel, length)
-            at, end = start, start + length
+            if length != min(total, packet_bytes):  # all packets but the last are alike
+                length = min(total, packet_bytes)
+                # Everything behind the length field is a multiple of the block size (RFC 5647, section 7.2).
+                padding = _BLOCK - (_HEADER.size + length) % _BLOCK
+                if padding < _MIN_PADDING:
+                    padding += _BLOCK
+                end = start + length
+                body = end + padding
+                _HEADER.pack_into(plain, 0, padding, _CHANNEL_DATA, channel, length)
+                packet, declared = plain_view[:body], _LENGTH.pack(body)
+            at = start
             while at < end:
                 if not piece:
                     piece = memoryview(next(remaining))
@@ -216,15 +259,11 @@ class Packetizer(paramiko.packet.Packetizer):
                 at += len(taken)
                 piece = piece[len(taken) :]
             # The padding is whatever the buffer holds: it is encrypted, and nobody reads it.
-            _LENGTH.pack_into(sealed, position, body)
-            encrypt_into(
-                fixed + count.to_bytes(8, "big"),
-                plain_view[:body],
-                sealed[position : position + 4],
-                sealed[position + 4 : position + 4 + body + _TAG],
-            )
+            behind = position + 4 + body + _TAG
+            sealed[position : position + 4] = declared
+            encrypt_into(fixed + count.to_bytes(8, "big"), packet, declared, sealed[position + 4 : behind])
             count = (count + 1) & 0xFFFFFFFFFFFFFFFF
-            position += 4 + body + _TAG
+            position = behind
             total -= length
         self.__iv_out = fixed + count.to_bytes(8, "big")
         return position

@@ -28,8 +28,12 @@ class Transport(RecordingTransport, GuardedTransport):
 
     def __init__(self, sock: socket.socket) -> None:
         self._service_asked_for = False
+        self._kex_init_is_sent = False
         self.took_login = False
         """Whether the server has answered that it takes logins at all."""
+        self.speaks_at_once = False
+        """Whether our KEXINIT follows our identification without waiting for the server's (RFC 4253, section
+        4.2). Set before the handshake, and only for servers that are known: others may be no SSH servers."""
         super().__init__(sock, packetizer_class=Packetizer)
 
     @property
@@ -43,6 +47,19 @@ class Transport(RecordingTransport, GuardedTransport):
         """What the server is, in its own words (RFC 4253, section 4.2)."""
         line: Any = self.remote_version  # bytes, whatever the stubs say
         return decoded(line) if isinstance(line, bytes) else str(line)
+
+    def _check_banner(self) -> None:
+        if self.speaks_at_once:
+            self._send_kex_init()
+            self._kex_init_is_sent = True
+        super()._check_banner()
+
+    def _send_kex_init(self) -> None:
+        # The library sends it once it has read the identification.
+        was_sent, self._kex_init_is_sent = self._kex_init_is_sent, False
+        if not was_sent:
+            send: Any = super()._send_kex_init  # type: ignore[misc] # the stubs leave private methods out
+            send()
 
     def limit_writes(self, seconds: float) -> None:
         """Let no write take longer."""

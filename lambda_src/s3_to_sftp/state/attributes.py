@@ -132,6 +132,10 @@ class Fields:
             raise self._corrupt(name, "true or false")
         return value
 
+    def optional_flag(self, name: str, *, otherwise: bool) -> bool:
+        """Return true or false, or something else where the attribute is missing."""
+        return self.flag(name) if name in self._item else otherwise
+
     def one_of(self, name: str, known: type[_E]) -> _E:
         """Return a member of the enumeration."""
         try:

@@ -5,8 +5,12 @@ from s3_to_sftp.state.attributes import Fields
 from s3_to_sftp.state.ledger import Commit, SentContent
 
 
-def read_commit(fields: Fields) -> Commit:
-    """Read and check a commit.
+def read_commit(fields: Fields, *, otherwise: str | None = None) -> Commit:
+    """Read and check a commit. Without a word about its RENAME, one may have been sent and not answered.
+
+    Args:
+        fields: Of the commit.
+        otherwise: The final name where it has none of its own: that of the version's record.
 
     Raises:
         LedgerError: It is corrupt.
@@ -14,7 +18,7 @@ def read_commit(fields: Fields) -> Commit:
     sent = fields.optional_map("sent")
     return Commit(
         temporary=fields.text("temporary"),
-        remote_path=fields.text("remote_path"),
+        remote_path=fields.optional_text("remote_path") or otherwise or fields.text("remote_path"),
         size=fields.integer("size"),
         modified=fields.optional_integer("modified"),
         server=ServerIdentity(
@@ -26,9 +30,9 @@ def read_commit(fields: Fields) -> Commit:
         checksum_algorithm=fields.text("checksum_algorithm"),
         checksum=fields.text("checksum"),
         verified_by=fields.text("verified_by"),
-        sha256=fields.text("sha256"),
-        rename_unanswered=fields.flag("rename_unanswered"),
-        is_renamed=fields.flag("is_renamed"),
+        sha256=fields.optional_text("sha256") or "",
+        rename_unanswered=fields.optional_flag("rename_unanswered", otherwise=True),
+        is_renamed=fields.optional_flag("is_renamed", otherwise=False),
         evidence=fields.optional_text("evidence") or "",
         sent=_read_sent(sent) if sent else None,
         plan=fields.optional_text("plan") or "",
@@ -55,7 +59,7 @@ def commit_fields(commit: Commit) -> dict[str, object]:
         "checksum_algorithm": commit.checksum_algorithm,
         "checksum": commit.checksum,
         "verified_by": commit.verified_by,
-        "sha256": commit.sha256,
+        **({"sha256": commit.sha256} if commit.sha256 else {}),
         "rename_unanswered": commit.rename_unanswered,
         "is_renamed": commit.is_renamed,
         **({"evidence": commit.evidence} if commit.evidence else {}),

@@ -4,6 +4,7 @@ Every write is a whole item, on condition that its revision is the one that was 
 both get the claim, no count is lost, and what was learned before the breaker opened cannot close it.
 """
 
+import contextlib
 import logging
 import random
 import time
@@ -13,9 +14,11 @@ from typing import Any
 
 from s3_to_sftp.errors import DeliveryError, LedgerError, is_partner_wide
 from s3_to_sftp.outcomes import CircuitOpen
+from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.breaker_item import BREAKER, breaker_attributes, breaker_key, read_breaker
 from s3_to_sftp.state.breaker_state import BreakerState
 from s3_to_sftp.state.circuit_breaker import LastFailure, Opened, Recovered
+from s3_to_sftp.state.known_server import DynamoKnownServers
 from s3_to_sftp.state.table import Table
 
 _log = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ class DynamoCircuitBreaker:
         client: A low-level DynamoDB client; needs `dynamodb:GetItem` and `dynamodb:PutItem`.
         table: The name of the ledger's table.
         server: host:port.
+        beside: What is read in the same request, where it has not been read yet.
         clock: Seconds since the epoch.
         random: Returns a number from 0 up to, but not including, 1.
     """
@@ -44,11 +48,13 @@ class DynamoCircuitBreaker:
         table: str,
         server: str,
         *,
+        beside: DynamoKnownServers | None = None,
         clock: Callable[[], float] = time.time,
         random: Callable[[], float] = random.random,
     ) -> None:
         self._table = Table(client, table)
         self._server = server
+        self._beside = beside
         self._clock = clock
         self._random = random
         self._admitted: BreakerState | None = None  # as it was when this function was admitted
@@ -207,10 +213,21 @@ class DynamoCircuitBreaker:
             self._warn_once(error)
 
     def _read(self) -> BreakerState:
-        item = self._table.read(breaker_key(self._server), BREAKER)
+        item = self._read_item()
         state = BreakerState() if item is None else read_breaker(item)
         self._is_open = state.is_open
+        if self._beside is not None:
+            self._beside.note_breaker(is_open=state.is_open)
         return state
+
+    def _read_item(self) -> Item | None:
+        keys, other_keys = (breaker_key(self._server), BREAKER), self._beside and self._beside.keys()
+        if self._beside is not None and other_keys:
+            with contextlib.suppress(LedgerError):  # the breaker is read alone, and says what is wrong
+                item, other = self._table.read_both(keys, other_keys)
+                self._beside.take(other)
+                return item
+        return self._table.read(*keys)
 
     def _write(self, state: BreakerState) -> BreakerState | None:
         """Write the state as the next revision, and return it. None: another function was first."""

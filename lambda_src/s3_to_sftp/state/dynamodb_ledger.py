@@ -1,8 +1,9 @@
 """The ledger in a DynamoDB table.
 
-A transition writes the version's item and the key's in one transaction: every reader sees both or none.
-The ledger never reads. A write whose condition fails returns the items as they are, and the decision is made
-again from those.
+A step of a delivery is one write of one item, that of the key, which holds the record of the version that is
+being sent. Only when another version of the key is leased do records move, in a transaction: no reader sees
+one twice, or half of it. A write whose condition fails returns the item as it is, and the decision is made
+again from that. Nothing is read, but for the own item of a version whose record is not in the key's item.
 """
 
 import time
@@ -14,32 +15,33 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.commit_item import commit_fields
 from s3_to_sftp.state.file_claim import claim_change, condition_of_claim
-from s3_to_sftp.state.items import State, name_entry, partition_key, read_version, version_key
+from s3_to_sftp.state.items import KEY, State, partition_key, read_version, version_key
+from s3_to_sftp.state.key_item import name_entry
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
+from s3_to_sftp.state.places import find_record
 from s3_to_sftp.state.snapshot import Snapshot, superseded_error
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.transitions import (
     FAILURE,
     IN_FLIGHT,
-    LEASE,
     NEWER,
     NEWER_AFTER_ALL,
     OF_ONE_ATTEMPT,
     PARTNER_FIELDS,
+    commit_put,
     contention_error,
     deferral,
     deferral_after_attempt,
     explanation,
+    held_change,
     in_state,
-    key_change,
-    key_release,
     lease_changes,
     lease_lost_error,
-    name_entry_before_rename,
     plan_fields,
+    release_changes,
     state_of,
-    terminal_change,
-    version_change,
+    step_change,
+    terminal_changes,
 )
 from s3_to_sftp.state.update_expression import Change, Put
 
@@ -85,7 +87,7 @@ class DynamoLedger:
         account: str = "",
         plan: str = "",
     ) -> Lease:
-        """See `Ledger`. One write for a key's first version, up to three for others."""
+        """See `Ledger`. One write for a key's first version, two and a read for others."""
         snapshot = Snapshot()
         for _ in range(_MAX_ATTEMPTS):
             now = self._clock()
@@ -96,7 +98,7 @@ class DynamoLedger:
                     raise superseded_error(ref)
                 reason = NEWER_AFTER_ALL if snapshot.may_be_renamed else NEWER
                 refused = self._table.write(
-                    terminal_change(ref, snapshot.version, State.SUPERSEDED, now, reason, "")
+                    *terminal_changes(ref, snapshot, State.SUPERSEDED, now, reason, "")
                 )
                 if not refused:
                     raise superseded_error(ref)
@@ -116,12 +118,12 @@ class DynamoLedger:
                 refused = self._table.write(*lease_changes(lease, snapshot, now))
                 if not refused:
                     return lease
-            snapshot = snapshot.refreshed(refused)
+            snapshot = self._snapshot(ref, refused)
         raise contention_error(ref)
 
     def committed(self, ref: ObjectRef) -> tuple[Commit, str] | None:
-        """See `Ledger`. One read."""
-        item = self._table.read(partition_key(ref), version_key(ref))
+        """See `Ledger`. One read, or two."""
+        item = find_record(self._table, partition_key(ref), version_key(ref))
         version = read_version(item) if item is not None else None
         commit = version.commit if version is not None else None
         if version is None or commit is None or not (commit.is_renamed or commit.rename_unanswered):
@@ -133,55 +135,30 @@ class DynamoLedger:
         is_final = temporary == lease.remote_path
         entry = name_entry(lease.ref, account=lease.account, since=self._clock(), is_final=is_final)
         lease.names.put(temporary, entry)
-        put: Put = {"state": State.SENDING, "temporary": temporary, "remote_path": lease.remote_path}
+        put: Put = {"state": State.SENDING, "remote_path": lease.remote_path}
         started_over = lease.started_over(temporary)
-        self._write(
-            lease,
-            version_change(
-                lease,
-                {**put, **plan_fields(started_over)},
-                removed=("checkpoint", "commit"),
-            ),
-            key_change(lease),
-        )
+        put |= plan_fields(started_over)
+        self._write(lease, step_change(lease, put, removed=("checkpoint", "commit")))
         return started_over
 
     def commit(self, lease: Lease, commit: Commit) -> None:
         """See `Ledger`."""
         if self._clock() >= lease.until:
             raise lease_lost_error(lease)
-        lease.names.put(commit.temporary, name_entry_before_rename(lease, commit, self._clock()))
-        key_fields: Put = {}
-        if sequencer := lease.ref.padded_sequencer:
-            key_fields["committed"] = sequencer
-        if lease.plan:
-            key_fields["committed_path"] = commit.remote_path
-        if commit.modified is not None:
-            key_fields["modified"] = commit.modified
-        refused = self._table.write(
-            version_change(
-                lease,
-                {
-                    "state": State.COMMITTING,
-                    "temporary": commit.temporary,
-                    "commit": {**commit_fields(commit), "rename_unanswered": True},
-                    **plan_fields(lease),
-                    "remote_path": lease.remote_path,
-                },
-            ),
-            # No other function can have committed a newer version while we hold the lease.
-            key_change(lease, key_fields),
-        )
+        # No other function can have committed a newer version while we hold the lease.
+        refused = self._table.write(held_change(lease, commit_put(lease, commit, self._clock())))
         if not refused:
-            lease.names.written()
             return
-        if Snapshot().refreshed(refused).is_superseded(lease.ref):
-            why, removed = explanation(NEWER)
-            final = {**why, **in_state(State.SUPERSEDED, self._clock())}
-            removed = (*LEASE, *PARTNER_FIELDS, *OF_ONE_ATTEMPT, *removed)
-            self._table.write(version_change(lease, final, removed=removed))
-            raise superseded_error(lease.ref)
-        raise lease_lost_error(lease)
+        snapshot = self._snapshot(lease.ref, refused)
+        if not snapshot.is_superseded(lease.ref):
+            raise lease_lost_error(lease)
+        if snapshot.is_left_by(lease):
+            forgotten = PARTNER_FIELDS
+            ended = terminal_changes(
+                lease.ref, snapshot, State.SUPERSEDED, self._clock(), NEWER, "", forgotten=forgotten
+            )
+            self._table.write(*ended)
+        raise superseded_error(lease.ref)
 
     def claim_file(self, lease: Lease, same_file: str, *, account: str, number: str = "") -> None:
         """See `Ledger`. One write for a new file, two for others."""
@@ -196,17 +173,16 @@ class DynamoLedger:
 
     def note_step(self, lease: Lease, step: str, file: Commit) -> None:
         """See `Ledger`."""
-        put: Put = {("steps", step): commit_fields(file)}
-        self._write(lease, version_change(lease, put), key_change(lease))
+        self._write(lease, step_change(lease, {("steps", step): commit_fields(file)}))
 
     def note_names(self, lease: Lease) -> None:
         """See `Ledger`."""
-        self._write(lease, version_change(lease, {}), key_change(lease))
+        self._write(lease, step_change(lease, {}))
 
     def note_progress(self, lease: Lease, *, sent: int, total: int) -> None:
         """See `Ledger`."""
         progress = {"bytes": sent, "total": total, "at": round(self._clock(), 3)}
-        self._table.write(version_change(lease, {"progress": progress}, states=(State.SENDING,)))
+        self._table.write(held_change(lease, {"progress": progress}, states=(State.SENDING,)))
 
     def stage(self, lease: Lease, commit: Commit, *, reason: str, error: Exception | None = None) -> None:
         """See `Ledger`."""
@@ -220,28 +196,26 @@ class DynamoLedger:
         """See `Ledger`."""
         now = self._clock()
         left: Put = {} if after is None else {"after": after}
-        changes = (
-            version_change(
-                lease,
-                {"receipt": receipt, **left, **in_state(State.DELIVERED, now)},
-                removed=(*LEASE, *PARTNER_FIELDS, *FAILURE, *OF_ONE_ATTEMPT),
-                states=(State.COMMITTING,),
-            ),
-            key_release(lease, now),
+        changes = release_changes(
+            lease,
+            {"receipt": receipt, **left, **in_state(State.DELIVERED, now)},
+            now,
+            removed=(*PARTNER_FIELDS, *FAILURE, *OF_ONE_ATTEMPT),
+            states=(State.COMMITTING,),
         )
         refused = self._table.write(*changes, *lease.with_receipt)
         if refused and min(refused) >= len(changes):  # somebody has changed that by hand
             refused = self._table.write(*changes)
         if not refused:
             return
-        version = Snapshot().refreshed(refused).version
+        version = self._snapshot(lease.ref, refused).version
         # After our rename the lease expired, and another function has recorded the delivery: that is fine.
         if version is None or version.state is not State.DELIVERED:
             raise lease_lost_error(lease)
 
     def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
         """See `Ledger`."""
-        put: Put = {"checkpoint": vars(checkpoint), "temporary": checkpoint.temporary}
+        put: Put = {"checkpoint": vars(checkpoint)}
         if self._end_lease(lease, put, removed=FAILURE, states=(State.SENDING,)):
             raise lease_lost_error(lease)
 
@@ -256,19 +230,18 @@ class DynamoLedger:
         """See `Ledger`. One write; a second request where the item is not as expected."""
         next_try = round(next_try, 3)
         about: dict[str, Any] = {"next_try": next_try, "was_tried": was_tried}
-        change: Change | None
+        changes: tuple[Change, ...]
         if was_tried:
-            change = deferral_after_attempt(ref, error, next_try)
+            changes = (deferral_after_attempt(ref, error, next_try),)
         else:
-            change = deferral(ref, None, error, now=self._clock(), **about)
+            changes = deferral(ref, Snapshot(), error, now=self._clock(), **about)
         for _ in range(_MAX_ATTEMPTS):
-            if change is None:
+            if not changes:
                 return
-            refused = self._table.write(change)
+            refused = self._table.write(*changes)
             if not refused:
                 return
-            version = Snapshot().refreshed(refused).version
-            change = deferral(ref, version, error, now=self._clock(), **about)
+            changes = deferral(ref, self._snapshot(ref, refused), error, now=self._clock(), **about)
         raise contention_error(ref)
 
     def record_outcome(
@@ -300,16 +273,22 @@ class DynamoLedger:
             snapshot.refuse_leased_version(ref, now)
             if snapshot.is_new_resend(ref) and not snapshot.is_unknown:
                 return  # that it was delivered, or cancelled, stays true
-            refused = self._table.write(terminal_change(ref, snapshot.version, end, now, reason, hint, error))
+            changes = terminal_changes(ref, snapshot, end, now, reason, hint, error)
+            refused = self._table.write(*changes)
             if not refused:
                 return
-            snapshot = snapshot.refreshed(refused)
+            snapshot = self._snapshot(ref, refused)
         raise contention_error(ref)
 
-    def _write(self, lease: Lease, *changes: Change) -> None:
-        if self._table.write(*changes):
+    def _snapshot(self, ref: ObjectRef, refused: Mapping[int, Item | None]) -> Snapshot:
+        """Return what is known after a refused write, whose first change is of the key's item."""
+        pk, own = partition_key(ref), version_key(ref)
+        item = refused[0] if 0 in refused else self._table.read(pk, KEY)
+        return Snapshot.of(ref, item, lambda: self._table.read(pk, own))
+
+    def _write(self, lease: Lease, change: Change) -> None:
+        if self._table.write(change):
             raise lease_lost_error(lease)
-        lease.names.written()
 
     def _end_lease(
         self,
@@ -320,10 +299,7 @@ class DynamoLedger:
         states: tuple[State, ...] = IN_FLIGHT,
     ) -> Mapping[int, Item | None]:
         """Write the change and end the lease; return the items that show that it is lost."""
-        return self._table.write(
-            version_change(lease, put, removed=(*LEASE, *removed), states=states),
-            key_release(lease, self._clock()),
-        )
+        return self._table.write(*release_changes(lease, put, self._clock(), removed=removed, states=states))
 
 
 def _explained(reason: str, error: Exception | None) -> tuple[Put, tuple[str, ...]]:

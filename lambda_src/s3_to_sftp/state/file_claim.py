@@ -10,6 +10,7 @@ from s3_to_sftp.errors import NameTaken
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.items import FILE, State, VersionItem, read_version, version_key
 from s3_to_sftp.state.ledger import Lease
+from s3_to_sftp.state.places import find_record
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.update_expression import Change, Path
 
@@ -56,10 +57,10 @@ def condition_of_claim(table: Table, lease: Lease, seen: Item | None, number: st
     if number and _text(seen, "number") == number:  # only one key has it at a time
         return ()
     pk, sk = f"{_OBJECT}{other}", _text(seen, "version")
-    item = table.read(pk, sk) if sk else None
-    version = read_version(item) if item is not None else None
-    if version is not None and _is_free(version, lease):
-        return (Change(pk=pk, sk=sk, expected={"revision": version.revision}),)
+    item = find_record(table, pk, sk) if sk else None
+    if item is not None and _is_free(version := read_version(item), lease):
+        # Wherever the record is: when it moves, both items are written.
+        return (Change(pk=pk, sk=_text(item, "sk"), expected={"revision": version.revision}),)
     raise _taken(lease, other, _text(seen, "remote_path"))
 
 

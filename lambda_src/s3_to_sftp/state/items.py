@@ -1,12 +1,16 @@
 """The items of the ledger: their keys, what they hold, and how they are checked when they are read.
 
-Two kinds of item share one partition key, `object#<bucket>/<key>`:
+These share one partition key, `object#<bucket>/<key>`:
 
-- a version item for every announced version: its state, its lease, its checkpoint and its receipt
-- one key item (sort key `key`): who holds the key's lease, the newest version that was about to get its final
-  name, and the temporary names that may still exist at the partner
+- the key item (sort key `key`): the newest version that was about to get its final name, the names that may
+  still exist at the partner, and the record of one version: its state, its lease, its checkpoint and its
+  receipt. `version` says which: the one that was leased last, or announced first. So each step of a delivery
+  is a write of one item, and one lease covers a version and its key.
+- a version item for each other version, with its record. A version that is leased moves into the key item,
+  and the one that was there moves out, in one transaction. `moved` is what is left in its item then.
+- an item (sort key `leftovers`) that lists the key while names are left that nobody is working on
 
-A third kind (sort key `file`) says which key a file belongs to, where several names may mean one file.
+Another kind (sort key `file`) says which key a file belongs to, where several names may mean one file.
 """
 
 from collections.abc import Mapping
@@ -19,10 +23,16 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Fields, Item, RawAttribute
 from s3_to_sftp.state.commit_item import read_commit
 from s3_to_sftp.state.ledger import Checkpoint, Commit
-from s3_to_sftp.state.remote_names import NameKind, RemoteName
+from s3_to_sftp.state.update_expression import WRITE_ID
 
 KEY = "key"
 """Sort key of the key item."""
+
+LEFTOVERS_LIST = "leftovers"
+"""Sort key of the item that the index `by-status` lists while files of ours may be left at the partner."""
+
+_OF_KEY = ("committed", "committed_path", "modified", "temporaries", "leftovers")
+_OF_ITEM = ("pk", "sk", "revision", "version", "moved", WRITE_ID)
 
 _DECISIONS = ("cancel", "confirm")
 """Actions of operators that end a version. The command writes them."""
@@ -67,7 +77,9 @@ class VersionItem:
     """What the ledger knows of one version.
 
     Attributes:
-        revision: Counts the writes to the item.
+        stored_as: Sort key of the item that holds it: `key`, or its own.
+        attributes: Of its record, as they are.
+        revision: Counts the writes to that item.
         attempts: Leases granted so far.
         owner: Who holds the lease; None when it was released.
         remote_path: The final name of the last attempt.
@@ -85,6 +97,8 @@ class VersionItem:
         after: What was done, or is left to do, with the object in S3 after its delivery; None: nothing.
     """
 
+    stored_as: str
+    attributes: Item
     state: State
     revision: int
     attempts: int
@@ -144,28 +158,6 @@ class VersionItem:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeyItem:
-    """What the ledger knows of all versions of a key together.
-
-    Attributes:
-        revision: Counts the writes to the item.
-        owner: Who holds the lease; None when it was released.
-        committed: Padded sequencer of the newest version that reached COMMITTING (empty: none).
-        committed_path: The final name that it was about to get (empty: not recorded, all versions have one).
-        modified: Modification time of the file that reached it last, in seconds since 1970; None: not known.
-        names: Files of ours that may exist at the partner.
-    """
-
-    revision: int
-    owner: str | None
-    lease_until: float
-    committed: str
-    modified: int | None
-    names: Mapping[str, RemoteName]
-    committed_path: str = ""
-
-
 def partition_key(ref: ObjectRef) -> str:
     """Return the `pk` that all versions of the object share."""
     return f"object#{ref.bucket}/{ref.key}"
@@ -208,27 +200,36 @@ def status_of(state: State, now: float) -> str:
     return f"{state}#{instant(now)[:10]}" if state is State.DELIVERED else state.value
 
 
+def record_of(item: Item) -> Item:
+    """Return the attributes of the version's record that an item holds, as they are."""
+    return {name: value for name, value in item.items() if name not in (*_OF_KEY, *_OF_ITEM)}
+
+
 def read_version(item: Item) -> VersionItem:
-    """Read and check a version item.
+    """Read and check the record of a version, in whichever item it is.
 
     Raises:
         LedgerError: It is corrupt.
     """
-    fields = Fields(item)
+    in_key_item = item.get("version", {}).get("S")
+    fields = Fields(item, f"{item['pk']['S']} / {KEY} ({in_key_item})" if in_key_item else "")
     state = fields.one_of("state", State)
     owner = fields.optional_text("owner")
     committed = state in (State.STAGED, State.COMMITTING)
     commit = fields.map("commit") if committed else fields.optional_map("commit")
     checkpoint = fields.optional_map("checkpoint")
+    remote_path = fields.optional_text("remote_path")
     return VersionItem(
+        stored_as=fields.text("sk"),
+        attributes=record_of(item),
         state=state,
         revision=fields.integer("revision"),
         attempts=fields.integer("attempts") if "attempts" in item else 0,
         owner=owner,
         lease_until=fields.number("lease_until") if owner is not None else 0,
-        remote_path=fields.optional_text("remote_path"),
+        remote_path=remote_path,
         checkpoint=_read_checkpoint(checkpoint) if checkpoint is not None else None,
-        commit=read_commit(commit) if commit is not None else None,
+        commit=read_commit(commit, otherwise=remote_path) if commit is not None else None,
         reason=fields.optional_text("reason") or "",
         hint=fields.optional_text("hint") or "",
         changed_at=_seconds(fields.optional_text("status_at")),
@@ -266,45 +267,4 @@ def _read_checkpoint(fields: Fields) -> Checkpoint:
         part_crc=fields.optional_integer("part_crc"),
         is_spread=fields.flag("is_spread"),
         refusals=fields.integer("refusals"),
-    )
-
-
-def read_key(item: Item) -> KeyItem:
-    """Read and check a key item.
-
-    Raises:
-        LedgerError: It is corrupt.
-    """
-    fields = Fields(item)
-    owner = fields.optional_text("owner")
-    return KeyItem(
-        revision=fields.integer("revision"),
-        owner=owner,
-        lease_until=fields.number("lease_until") if owner is not None else 0,
-        committed=fields.optional_text("committed") or "",
-        committed_path=fields.optional_text("committed_path") or "",
-        modified=fields.integer("modified") if "modified" in item else None,
-        names={name: _read_name(entry) for name, entry in fields.map("temporaries").maps()},
-    )
-
-
-def _read_name(fields: Fields) -> RemoteName:
-    return RemoteName(
-        version=fields.text("version"),
-        sequencer=fields.text("sequencer"),
-        server=fields.text("server"),
-        kind=fields.one_of("kind", NameKind),
-        rename_pending=fields.flag("rename_pending"),
-        since=fields.integer("since"),
-    )
-
-
-def name_entry(ref: ObjectRef, *, account: str, since: float, is_final: bool = False) -> RemoteName:
-    """Return the key item's entry for the name that this version is written to."""
-    return RemoteName(
-        version=version_key(ref),
-        sequencer=ref.padded_sequencer,
-        server=account,
-        kind=NameKind.FINAL if is_final else NameKind.TEMPORARY,
-        since=int(since),
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from s3_to_sftp.errors import DeliveryError, Disposition, LedgerError
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.state.items import name_entry
+from s3_to_sftp.state.key_item import name_entry
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
 from s3_to_sftp.state.remote_names import RemoteNames
 

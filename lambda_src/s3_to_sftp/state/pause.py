@@ -16,6 +16,7 @@ from s3_to_sftp.outcomes import DeliveriesPaused, DropRateReached, OnHold
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, Hold, read_hold
 from s3_to_sftp.state.items import VersionItem, partition_key, read_version, version_key
+from s3_to_sftp.state.places import find_record
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.utc_time import utc_text
 
@@ -121,7 +122,7 @@ class DynamoPause:
     def _version(self, ref: ObjectRef) -> VersionItem | None:
         """Return what the ledger has of a version under way; None: it is not, or that is unknown."""
         try:
-            item = self._table.read(partition_key(ref), version_key(ref))
+            item = find_record(self._table, partition_key(ref), version_key(ref))
             version = read_version(item) if item is not None else None
         except LedgerError as error:
             self._warn_once(f"an object waits, since it is unknown whether it is under way: {error}")

@@ -42,19 +42,20 @@ class RemoteName:
 
 
 class RemoteNames:
-    """The names of one key, as the lease holder knows them. Changes are kept for the next ledger write.
+    """The names of one key, as the lease holder knows them. Every write of the holder has all of them.
 
     Not thread-safe: it belongs to the lease holder.
 
     Attributes:
         given_again: Temporary names that later versions get, too, unless they must stay unused.
+        is_listed: Whether the ledger lists the key because of them.
     """
 
     given_again: Set[str] = frozenset()
+    is_listed = False
 
     def __init__(self, entries: Mapping[str, RemoteName] | None = None) -> None:
         self._entries = dict(entries or {})
-        self._changed: dict[str, None] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._entries))
@@ -75,9 +76,7 @@ class RemoteNames:
 
     def put(self, name: str, entry: RemoteName) -> None:
         """Record a name, or what is now known of it."""
-        if self._entries.get(name) != entry:
-            self._entries[name] = entry
-            self._changed[name] = None
+        self._entries[name] = entry
 
     def rename_resolved(self, name: str, *, kind: NameKind | None = None) -> None:
         """Record that no RENAME from or to this name can still happen."""
@@ -91,14 +90,4 @@ class RemoteNames:
 
     def remove(self, name: str) -> None:
         """Record that the name does not exist."""
-        if self._entries.pop(name, None) is not None:
-            self._changed[name] = None
-
-    def changes(self) -> tuple[dict[str, RemoteName], list[str]]:
-        """Return the entries to write and the names to delete since the last `written`."""
-        written = {name: self._entries[name] for name in self._changed if name in self._entries}
-        return written, [name for name in self._changed if name not in self._entries]
-
-    def written(self) -> None:
-        """Record that the ledger has every change."""
-        self._changed.clear()
+        self._entries.pop(name, None)

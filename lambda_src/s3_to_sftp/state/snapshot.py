@@ -1,7 +1,7 @@
 """What the ledger's items allow: a lease, or the error that says why not. Nothing here talks to DynamoDB."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -10,16 +10,8 @@ from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import AlreadyDelivered, AlreadyGone, Cancelled, LeaseHeld, Skipped, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Item
-from s3_to_sftp.state.items import (
-    KeyItem,
-    State,
-    VersionItem,
-    identifies_one_put,
-    is_older,
-    name_entry,
-    read_key,
-    read_version,
-)
+from s3_to_sftp.state.items import State, VersionItem, identifies_one_put, is_older, read_version, version_key
+from s3_to_sftp.state.key_item import KeyItem, name_entry, read_key
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
 from s3_to_sftp.state.remote_names import RemoteNames
 
@@ -37,25 +29,34 @@ _TAKEN_AWAY = ("copied", "done")
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The version's item and the key's, as far as we know; at first we assume that neither exists."""
+    """The version's record and the key's item, as far as we know; at first we assume that neither exists."""
 
     version: VersionItem | None = None
     key: KeyItem | None = None
 
-    def refreshed(self, refused: Mapping[int, Item | None]) -> "Snapshot":
-        """Return the snapshot after a refused write of the version's item, and the key's.
+    @classmethod
+    def of(cls, ref: ObjectRef, item: Item | None, read_own: Callable[[], Item | None]) -> "Snapshot":
+        """Return what the key's item says of the version, and the version's own item where that is asked.
+
+        What is read after the key's item may be newer. No record begins, or moves, without a write of the
+        key's item: a write on condition that it is as it was here has seen the present record.
+
+        Args:
+            ref: The version.
+            item: That of the key; None: there is none.
+            read_own: Returns the version's own item, as it was last written.
 
         Raises:
-            LedgerError: An item is corrupt.
+            LedgerError: An item is corrupt, or cannot be read.
         """
-        version, key = self.version, self.key
-        if 0 in refused:
-            item = refused[0]
-            version = read_version(item) if item is not None else None
-        if 1 in refused:
-            item = refused[1]
-            key = read_key(item) if item is not None else None
-        return Snapshot(version=version, key=key)
+        if item is None:
+            return cls()
+        key = read_key(item)
+        if key.version == version_key(ref):
+            return cls(version=read_version(item), key=key)
+        own = read_own()
+        has_record = own is not None and "moved" not in own
+        return cls(version=read_version(own) if has_record and own is not None else None, key=key)
 
     @property
     def is_delivered(self) -> bool:
@@ -66,6 +67,15 @@ class Snapshot:
     def is_unknown(self) -> bool:
         """Whether nobody knows whether the version is delivered."""
         return self.version is not None and self.version.state is State.UNKNOWN
+
+    def is_left_by(self, lease: Lease) -> bool:
+        """Return whether nobody has leased the version, or ended it, since this lease was granted."""
+        version = self.version
+        return (
+            version is not None
+            and version.state.is_in_flight
+            and (version.owner, version.attempts) == (lease.owner, lease.attempt)
+        )
 
     def is_new_resend(self, ref: ObjectRef) -> bool:
         """Return whether an operator wants the version sent although it has ended: once for each request."""
@@ -225,6 +235,7 @@ class Snapshot:
                 plan, remote_path = version.plan, version.remote_path or remote_path
         checkpoint = None
         names = RemoteNames(self.key.names if self.key is not None else None)
+        names.is_listed = self.key is not None and self.key.is_listed
         if commit is not None:
             temporary = commit.temporary
         elif version is not None and resumes and version.remote_path == remote_path:
@@ -236,7 +247,6 @@ class Snapshot:
         if temporary not in names:
             is_final = temporary == remote_path
             names.put(temporary, name_entry(ref, account=account, since=now, is_final=is_final))
-            names.written()
         return Lease(
             ref=ref,
             owner=owner,

@@ -10,26 +10,24 @@ from s3_to_sftp.state.attributes import RawAttribute
 from s3_to_sftp.state.commit_item import commit_fields
 from s3_to_sftp.state.items import (
     KEY,
-    KeyItem,
+    LEFTOVERS_LIST,
     State,
     VersionItem,
     instant,
-    name_entry,
     partition_key,
     status_of,
     version_key,
 )
+from s3_to_sftp.state.key_item import IN_COMMIT, name_entry, name_in_commit
 from s3_to_sftp.state.ledger import Commit, Lease
+from s3_to_sftp.state.places import lease_in_key_item, record_change
 from s3_to_sftp.state.remote_names import RemoteName
 from s3_to_sftp.state.snapshot import Snapshot
-from s3_to_sftp.state.update_expression import Change, Path, Put
+from s3_to_sftp.state.update_expression import Change, Put
 
 _KEPT_RECEIPTS = 50
 _KEPT_ACTIONS = 100
 """Of one version: an item has at most 400 KB."""
-
-_MAX_ENTRIES = 50
-"""More changed names than this are written as one map: an update expression has at most 4 KB."""
 
 IN_FLIGHT = (State.SENDING, State.STAGED, State.COMMITTING)
 LEASE = ("owner", "lease_until")
@@ -37,26 +35,27 @@ FAILURE = ("reason", "hint", "error", "operation", "sftp_status")
 """Why an attempt failed, or was not made."""
 OF_ONE_ATTEMPT = ("next_try", "progress")
 """What a lease, and a final state, make untrue."""
-KEY_LEASE = (*LEASE, "in_flight")
 LEFTOVERS = "LEFTOVERS"
 """Partition of the index `by-status` that lists keys whose files may still exist at the partner."""
-PARTNER_FIELDS = ("temporary", "checkpoint", "commit", "plan", "steps")
+PARTNER_FIELDS = ("checkpoint", "commit", "plan", "steps")
 NEWER = "A newer version of the key was sent, or is about to be."
 NEWER_AFTER_ALL = f"{NEWER} This one had been sent as a whole, and may have had the final name before."
 
 
-def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change, Change]:
+def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change, ...]:
     """Return the changes that grant the lease, on condition that the items are as in the snapshot."""
-    version, key = snapshot.version, snapshot.key
+    version = snapshot.version
     put: Put = {
         "state": state_of(lease.commit),
         "owner": lease.owner,
         "lease_until": lease.until,
         "attempts": lease.attempt,
         "remote_path": lease.remote_path,
-        "temporary": lease.temporary,
+        "temporaries": entries(lease),
     }
     put |= plan_fields(lease)
+    if lease.commit is not None:
+        put["commit"] = commit_fields(lease.commit)
     if version is not None and version.plan and version.plan != lease.plan and version.may_be_seen:
         put["had_other_names"] = True
     if version is None:
@@ -80,26 +79,7 @@ def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change,
         removed += FAILURE  # what it waited for is over
     elif version is not None and version.state is State.DELIVERED:
         removed += ("receipt", "after")
-    return (
-        Change(
-            pk=partition_key(lease.ref),
-            sk=version_key(lease.ref),
-            expected=_unchanged(version),
-            put=put,
-            remove=("hint", *OF_ONE_ATTEMPT, *removed),
-        ),
-        Change(
-            pk=partition_key(lease.ref),
-            sk=KEY,
-            expected=_unchanged(key),
-            put={
-                "owner": lease.owner,
-                "lease_until": lease.until,
-                "in_flight": version_key(lease.ref),
-                "temporaries": _entries(lease),
-            },
-        ),
-    )
+    return lease_in_key_item(lease.ref, snapshot, put=put, removed=("hint", *OF_ONE_ATTEMPT, *removed))
 
 
 def _dated_receipt(version: VersionItem) -> RawAttribute | None:
@@ -143,34 +123,42 @@ def explanation(reason: str, hint: str = "", error: Exception | None = None) -> 
     return put, tuple(name for name in FAILURE if name not in put)
 
 
-def terminal_change(
+def terminal_changes(
     ref: ObjectRef,
-    version: VersionItem | None,
+    snapshot: Snapshot,
     state: State,
     now: float,
     reason: str,
     hint: str,
     error: Exception | None = None,
-) -> Change:
-    """Return the change that gives a version without a lease its final state."""
-    new = announced(ref, now) if version is None else {}
+    *,
+    forgotten: tuple[str, ...] = (),
+) -> tuple[Change, ...]:
+    """Return the changes that give a version without a lease its final state.
+
+    Args:
+        ref: The version.
+        snapshot: What is known of it; the changes are made on condition that it is still so.
+        state: The final one.
+        now: Seconds since 1970.
+        reason: Why it has this state.
+        hint: What a person can do about it.
+        error: The same as an exception.
+        forgotten: Attributes that are removed besides.
+    """
+    new = announced(ref, now) if snapshot.version is None else {}
     why, removed = explanation(reason, hint, error)
-    return Change(
-        pk=partition_key(ref),
-        sk=version_key(ref),
-        expected=_unchanged(version),
-        put={**why, **new, **in_state(state, now)},
-        remove=(*LEASE, *OF_ONE_ATTEMPT, *removed),
-    )
+    put: Put = {**why, **new, **in_state(state, now)}
+    return record_change(ref, snapshot, put=put, removed=(*LEASE, *OF_ONE_ATTEMPT, *removed, *forgotten))
 
 
 def deferral_after_attempt(ref: ObjectRef, error: DeliveryError, next_try: float) -> Change:
-    """Return the change for a version that was just tried: its item is in flight, and has no lease."""
+    """Return the change for a version that was just tried: it is in flight, and has no lease."""
     why, removed = explanation(error.reason, error.hint, error)
     return Change(
         pk=partition_key(ref),
-        sk=version_key(ref),
-        expected={"owner": None, "state": (State.WAITING, *IN_FLIGHT)},
+        sk=KEY,
+        expected={"version": version_key(ref), "owner": None, "state": (State.WAITING, *IN_FLIGHT)},
         put={**why, "next_try": next_try},
         remove=removed,
     )
@@ -178,29 +166,30 @@ def deferral_after_attempt(ref: ObjectRef, error: DeliveryError, next_try: float
 
 def deferral(
     ref: ObjectRef,
-    version: VersionItem | None,
+    snapshot: Snapshot,
     error: DeliveryError,
     *,
     now: float,
     next_try: float,
     was_tried: bool,
-) -> Change | None:
-    """Return the change for a version that will be tried later; None: there is nothing to record.
+) -> tuple[Change, ...]:
+    """Return the changes for a version that will be tried later; none where there is nothing to record.
 
     Args:
         ref: The version.
-        version: Its item.
+        snapshot: What is known of it; the changes are made on condition that it is still so.
         error: Why it was not delivered.
         now: Seconds since 1970.
         next_try: When it will be retried, in seconds since 1970.
         was_tried: Whether the error is one of an attempt; otherwise it says what the version waits for.
     """
+    version = snapshot.version
     put: Put = {"next_try": next_try}
     why, removed = explanation(error.reason, error.hint, error)
     if version is None:
         put |= {**why, **announced(ref, now), **in_state(State.WAITING, now)}
     elif version.owner is not None and version.lease_until > now:
-        return None  # another invocation is sending it
+        return ()  # another invocation is sending it
     elif version.state.is_in_flight:
         # A refusal of the server is worth more than what the next attempt has to wait for.
         if was_tried or version.state is State.WAITING:
@@ -211,56 +200,104 @@ def deferral(
         has_begun = version.commit is not None or version.checkpoint is not None
         put |= {**why, **in_state(state_of(version.commit) if has_begun else State.WAITING, now)}
     else:
-        return None
-    return Change(
-        pk=partition_key(ref), sk=version_key(ref), expected=_unchanged(version), put=put, remove=removed
-    )
+        return ()
+    return record_change(ref, snapshot, put=put, removed=removed)
 
 
-def version_change(
+def step_change(
     lease: Lease,
     put: Put,
     *,
     removed: tuple[str, ...] = (),
     states: tuple[State, ...] = IN_FLIGHT,
 ) -> Change:
-    """Return a change of the version's item by the lease holder: the attempt is its fencing token."""
+    """Return a change by the lease holder, with all names: the attempt is its fencing token."""
+    return held_change(lease, {"temporaries": entries(lease), **put}, removed=removed, states=states)
+
+
+def held_change(
+    lease: Lease,
+    put: Put,
+    *,
+    removed: tuple[str, ...] = (),
+    states: tuple[State, ...] = IN_FLIGHT,
+) -> Change:
+    """Return the same without the names; with nothing to put it checks that the lease is held."""
     return Change(
         pk=partition_key(lease.ref),
-        sk=version_key(lease.ref),
-        expected={"owner": lease.owner, "attempts": lease.attempt, "state": states},
+        sk=KEY,
+        expected={
+            "version": version_key(lease.ref),
+            "owner": lease.owner,
+            "attempts": lease.attempt,
+            "state": states,
+        },
         put=put,
         remove=removed,
     )
 
 
-def key_change(lease: Lease, put: Put | None = None, *, removed: tuple[Path, ...] = ()) -> Change:
-    """Return a change of the key's item by the lease holder, with every change of its names."""
-    changed, removed_names = lease.names.changes()
-    if len(changed) + len(removed_names) > _MAX_ENTRIES:
-        names: Put = {"temporaries": _entries(lease)}
-        removed_names = []
-    else:
-        names = {("temporaries", name): vars(entry) for name, entry in changed.items()}
-    return Change(
-        pk=partition_key(lease.ref),
-        sk=KEY,
-        expected={"owner": lease.owner, "in_flight": version_key(lease.ref)},
-        put={**(put or {}), **names},
-        remove=(*removed, *(("temporaries", name) for name in removed_names)),
+def release_changes(
+    lease: Lease,
+    put: Put,
+    now: float,
+    *,
+    removed: tuple[str, ...] = (),
+    states: tuple[State, ...] = IN_FLIGHT,
+) -> tuple[Change, ...]:
+    """Return the changes that end the lease, and list the key where files are left."""
+    if not len(lease.names) and not lease.names.is_listed:
+        return (step_change(lease, put, removed=(*LEASE, *removed), states=states),)
+    listed: Put = {"leftovers": True} if len(lease.names) else {}
+    unlisted = () if listed else ("leftovers",)
+    return (
+        step_change(lease, {**put, **listed}, removed=(*LEASE, *removed, *unlisted), states=states),
+        Change(
+            pk=partition_key(lease.ref),
+            sk=LEFTOVERS_LIST,
+            expected={},
+            put={**_listed(now), "temporaries": entries(lease)} if listed else {},
+            remove=() if listed else ("status", "status_at", "temporaries"),
+        ),
     )
 
 
-def _entries(lease: Lease) -> dict[str, Mapping[str, object]]:
+def _listed(now: float) -> Put:
+    return {"status": LEFTOVERS, "status_at": instant(now)}
+
+
+def entries(lease: Lease) -> dict[str, Mapping[str, object]]:
+    """Return the names of the lease as the ledger keeps them."""
     return {name: vars(entry) for name, entry in lease.names.items()}
 
 
-def key_release(lease: Lease, now: float) -> Change:
-    """Return the change of the key's item that ends the lease and lists the key where files are left."""
-    if len(lease.names):
-        listed: Put = {"status": LEFTOVERS, "status_at": instant(now)}
-        return key_change(lease, listed, removed=KEY_LEASE)
-    return key_change(lease, removed=(*KEY_LEASE, "status", "status_at"))
+def commit_put(lease: Lease, commit: Commit, now: float) -> Put:
+    """Return what is recorded before a RENAME, once: a name, and what it may have, say it for one another.
+
+    An item of more than 1 KB costs twice as much to write.
+    """
+    entry = name_entry_before_rename(lease, commit, now)
+    lease.names.put(commit.temporary, entry)
+    fields = commit_fields(commit)
+    del fields["rename_unanswered"]  # it counts as unanswered
+    if not commit.is_renamed:
+        del fields["is_renamed"]
+    if commit.remote_path == lease.remote_path:
+        del fields["remote_path"]
+    put: Put = {"state": State.COMMITTING, "commit": fields, "remote_path": lease.remote_path}
+    names = entries(lease)
+    sequencer = lease.ref.padded_sequencer
+    if sequencer:
+        put["committed"] = sequencer
+        own = version_key(lease.ref)
+        if entry == name_in_commit(commit, version=own, sequencer=sequencer, since=entry.since):
+            names = {name: each for name, each in names.items() if name != commit.temporary}
+            names[IN_COMMIT] = {"since": entry.since}
+    if lease.plan:
+        put["committed_path"] = commit.remote_path
+    if commit.modified is not None:
+        put["modified"] = commit.modified
+    return {**put, **plan_fields(lease), "temporaries": names}
 
 
 def name_entry_before_rename(lease: Lease, commit: Commit, now: float) -> RemoteName:
@@ -289,10 +326,6 @@ def contention_error(ref: ObjectRef) -> LedgerError:
         f"Too many functions write to the ledger's items of {ref} at the same time.",
         hint="It will be retried.",
     )
-
-
-def _unchanged(item: VersionItem | KeyItem | None) -> dict[Path, object]:
-    return {"pk": None} if item is None else {"revision": item.revision}
 
 
 def _status(state: State, now: float) -> Put:

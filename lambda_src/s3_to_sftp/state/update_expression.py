@@ -12,6 +12,11 @@ Path = str | tuple[str, str]
 Put = dict[Path, object]
 
 
+WRITE_ID = "write_id"
+"""Attribute that identifies the last write which was no transaction. botocore repeats a request whose answer
+was lost; the condition of the repetition then fails on what the first one has written."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """What to change in one item, on condition that it is as expected.
@@ -34,7 +39,7 @@ class Change:
 
 
 def update_of(change: Change, *, expires: int | None) -> dict[str, Any]:
-    """Return the `Update` of a transaction, without the table's name. It also counts the item's revision.
+    """Return an update, alone or of a transaction, without the table's name. It also counts the revision.
 
     Args:
         change: What to change.
@@ -48,15 +53,14 @@ def update_of(change: Change, *, expires: int | None) -> dict[str, Any]:
     revision = text.name("revision")
     sets.append(f"{revision} = if_not_exists({revision}, {text.value(0)}) + {text.value(1)}")
     removes = [text.name(path) for path in dict.fromkeys(change.remove)]
+    condition = " AND ".join(text.comparison(name, value) for name, value in change.expected.items())
     return {
         "Key": {"pk": to_attribute(change.pk), "sk": to_attribute(change.sk)},
-        "ConditionExpression": " AND ".join(
-            text.comparison(name, value) for name, value in change.expected.items()
-        ),
+        **({"ConditionExpression": condition} if condition else {}),
         "UpdateExpression": f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else ""),
         "ExpressionAttributeNames": text.names,
         "ExpressionAttributeValues": text.values,
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        **({"ReturnValuesOnConditionCheckFailure": "ALL_OLD"} if condition else {}),
     }
 
 

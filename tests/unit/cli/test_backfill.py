@@ -216,7 +216,7 @@ def test_dry_run_shows_numbers_and_cost_and_sends_nothing(stored: Stored) -> Non
     outcome = stored.run("--dry-run", yes=False)
     assert outcome.code == 0
     assert "12 objects, 12.0 kB to send: less than $0.01" in outcome.stdout
-    assert "16  DynamoDB writes per object, $0.625 per million" in outcome.stdout
+    assert "7  DynamoDB writes per object, $0.625 per million" in outcome.stdout
     assert all(len(line) <= 80 for line in outcome.stdout.splitlines())
     assert stored.queued() == []
 
@@ -260,14 +260,14 @@ def test_nothing_is_sent_without_a_yes(stored: Stored, monkeypatch: pytest.Monke
 
 def test_cost_is_that_of_the_page_about_costs() -> None:
     page = (Path(__file__).parents[3] / "docs/reference/what-it-costs.md").read_text()
-    assert "| DynamoDB writes | 16 units an object, see below | $0.625 per million |" in page
+    assert "| DynamoDB writes | 7 units an object, see below | $0.625 per million |" in page
     assert (
         "| SQS | sent, received, deleted: 3 requests an object; fewer in batches | $0.40 per million |"
         in page
     )
     assert "| Lambda, requests | 1 an object; up to 10 share one | $0.20 per million |" in page
-    assert [(part.each, part.per_million) for part in costs.PARTS] == [(16, 0.625), (3, 0.4), (1, 0.2)]
-    assert str(Cost(1_000_000)) == "$11.40"
+    assert [(part.each, part.per_million) for part in costs.PARTS] == [(7, 0.625), (3, 0.4), (1, 0.2)]
+    assert str(Cost(1_000_000)) == "$5.78"
     assert str(Cost(0)) == "$0.00"
 
 

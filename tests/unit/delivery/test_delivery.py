@@ -36,7 +36,7 @@ from s3_to_sftp.outcomes import (
     Superseded,
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.sftp import parallel_upload
+from s3_to_sftp.sftp import stream_count
 from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.sftp.temporary_names import another_name, probe_name
 from s3_to_sftp.sftp.upload import Staged
@@ -629,7 +629,7 @@ def test_object_sent_in_parallel_streams_over_many_invocations_arrives_identical
         min_bytes_per_stream=1,
         segment_bytes=8 * BLOCK,
         last_segment_bytes=4 * BLOCK,
-        aim_bytes_per_second=4 * parallel_upload._WINDOW_BYTES / 0.1,
+        aim_bytes_per_second=4 * stream_count.WINDOW_BYTES / 0.1,
     )
     ref = long_harness.ref()
     checksums = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC64NVME": crc_of(DATA)}

@@ -23,8 +23,8 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.sftp import parallel_upload
 from s3_to_sftp.sftp.byte_ranges import ByteRanges, first_of
-from s3_to_sftp.sftp.parallel_upload import stream_count
 from s3_to_sftp.sftp.protocol import OPEN_WRITE, Request, Status, read_text
+from s3_to_sftp.sftp.stream_count import stream_count
 from s3_to_sftp.sftp.upload_request import TransferTuning
 from tests.support.odd_servers import flags_of
 from tests.support.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status

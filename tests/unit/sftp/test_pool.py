@@ -44,6 +44,7 @@ class FakeConnection:
     host_key_fingerprint: str = "SHA256:abc"
     round_trip: float = 0.02
     is_windows: bool = False
+    has_started: bool = True
 
     @property
     def session(self) -> FakeConnection:

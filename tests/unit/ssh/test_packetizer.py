@@ -275,7 +275,7 @@ class BulkHarness:
         message = paramiko.Message()
         message.add_int(size)
         message.rewind()
-        self.channel._window_adjust(message)
+        incoming.adjust_window(self.channel, incoming.Message.of(message))
 
 
 @contextmanager
@@ -337,6 +337,69 @@ def test_send_waits_for_the_window() -> None:
         bulk.grant(1)
         finish()
     assert bulk.recorder.sent() == [b"c"]
+
+
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing but a wider window end the wait for one."""
+    monkeypatch.setattr(stream, "_GATHER_SECONDS", SOON)
+
+
+def test_send_waits_until_the_window_is_wide_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    patient(monkeypatch)
+    bulk = BulkHarness(window=1000)
+    with in_background(lambda: bulk.stream.send([bytes(2000)])) as finish:
+        assert len(bulk.recorder.batches.get(timeout=SOON)) == 1000
+        for _ in range(4):  # a quarter of the first window is wide enough
+            bulk.grant(70)
+        assert len(bulk.recorder.batches.get(timeout=SOON)) == 280
+        bulk.grant(2000)
+        finish()
+
+
+def test_send_that_needs_less_does_not_wait_for_a_wide_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    patient(monkeypatch)
+    bulk = BulkHarness(window=1000)
+    bulk.stream.send([bytes(1000)])
+    with in_background(lambda: bulk.stream.send([b"abc"])) as finish:
+        bulk.grant(3)
+        finish()
+    assert [len(batch) for batch in bulk.recorder.sent()] == [1000, 3]
+
+
+def test_send_takes_what_there_is_after_a_useless_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "_GATHER_SECONDS", 0.0)
+    bulk = BulkHarness(window=1000)
+    bulk.recorder.then = lambda: bulk.grant(1)
+    bulk.stream.send([bytes(1020)])
+    assert [len(batch) for batch in bulk.recorder.sent()] == [1000] + [1] * 20
+
+
+def test_useless_waits_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "_GATHER_SECONDS", 0.0)
+    bulk = BulkHarness(window=1000)
+    waits = []
+    gather = bulk.channel.out_buffer_cv.wait
+    monkeypatch.setattr(bulk.channel.out_buffer_cv, "wait", lambda left: waits.append(left) or gather(left))
+    bulk.recorder.then = lambda: bulk.grant(1)
+    bulk.stream.send([bytes(1000 + 250)])
+    assert len(waits) == 3
+
+
+@pytest.mark.parametrize("how", ["close", "eof"])
+def test_close_wakes_a_send_that_waits_for_a_wide_window(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient(monkeypatch)
+    bulk = BulkHarness(window=1000)
+    bulk.stream.send([bytes(1000)])
+    bulk.grant(5)
+    with in_background(lambda: bulk.stream.send([bytes(1000)])) as finish:
+        while not getattr(bulk.channel, "wanted_window", 0):
+            time.sleep(0.001)
+        with bulk.channel.lock:
+            bulk.channel._set_closed()
+            bulk.channel.eof_sent = how == "eof"
+        with pytest.raises(EOFError):
+            finish()
+    assert len(bulk.recorder.sent()) == 1
 
 
 def test_window_that_stays_closed_times_out() -> None:
@@ -429,7 +492,51 @@ def test_oversized_packet_is_refused_before_it_is_read(length: int) -> None:
     packetizer = packetizer_on(socket_)
     with pytest.raises(paramiko.SSHException, match="declared a packet"):
         packetizer.read_message()
-    assert socket_.asked < 64
+    assert socket_.asked < 33_000
+
+
+class Portions(RecordingSocket):
+    """Says what it is given, so many bytes at a time."""
+
+    def __init__(self, said: bytes, *, at_a_time: int) -> None:
+        super().__init__()
+        self.said = said
+        self.portion = at_a_time
+        self.asked = 0
+
+    def recv(self, size: int) -> bytes:
+        self.asked += 1
+        count = min(size, self.portion)
+        taken, self.said = self.said[:count], self.said[count:]
+        return taken
+
+
+def small_packets(count: int) -> tuple[bytes, list[bytes]]:
+    """Return packets as a server sends them, and what is in them."""
+    contents = [bytes([100]) + number.to_bytes(4, "big") * (number % 9) for number in range(count)]
+    socket_ = RecordingSocket()
+    sender = packetizer_on(socket_)
+    for content in contents:
+        message = paramiko.Message()
+        message.add_bytes(content)
+        sender.send_message(message)
+    return bytes(socket_.sent), contents
+
+
+@pytest.mark.parametrize("at_a_time", [1, 7, 100, 4096, 1 << 20])
+def test_packets_are_read_however_they_arrive(at_a_time: int) -> None:
+    said, contents = small_packets(200)
+    socket_ = Portions(said, at_a_time=at_a_time)
+    receiver = packetizer_on(socket_)
+    cast("Any", receiver).set_inbound_cipher(
+        AESGCM(KEY), 16, None, 16, b"", aead=True, iv_in=FIXED + bytes(8)
+    )
+    read = [receiver.read_message() for _ in contents]
+    assert [bytes([kind]) + message.get_remainder() for kind, message in read] == contents
+    with pytest.raises(EOFError):
+        receiver.read_message()
+    if at_a_time >= 4096:
+        assert socket_.asked <= len(said) // 4096 + 4, "what has come together is read together"
 
 
 @pytest.mark.parametrize("noise", [bytes(64), bytes(range(64)), uint32(32) + bytes(60)])
@@ -700,6 +807,7 @@ class BrokenChannel:
     """A channel on which everything raises."""
 
     out_max_packet_size = 32 * 1024
+    out_window_size = 0
     timeout = SOON
 
     def __init__(self, error: Exception) -> None:

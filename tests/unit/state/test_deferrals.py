@@ -58,7 +58,7 @@ def test_a_version_that_waits_at_first_sight_is_listed_with_its_reason(env: Ledg
 def test_the_first_wait_of_a_new_version_costs_one_request(env: LedgerEnvironment) -> None:
     client = FaultyClient(env.dynamodb)  # it cannot read
     deferred(env, client=client)
-    assert client.transactions == 1
+    assert client.writes == 1
 
 
 def test_a_failed_attempt_costs_one_request_more_than_its_release(env: LedgerEnvironment) -> None:
@@ -66,7 +66,7 @@ def test_a_failed_attempt_costs_one_request_more_than_its_release(env: LedgerEnv
     env.function().release(lease, reason=REFUSED.reason, error=REFUSED)
     client = FaultyClient(env.dynamodb)
     deferred(env, error=REFUSED, was_tried=True, client=client)
-    assert client.transactions == 1
+    assert client.writes == 1
     assert attributes(env)["next_try"] == str(START + 60)
 
 

@@ -32,21 +32,23 @@ from s3_to_sftp.sftp.protocol import Status
 from s3_to_sftp.sftp.temporary_names import another_name, void_name
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
-from s3_to_sftp.state.items import (
-    KEY,
-    State,
-    is_older,
-    partition_key,
-    read_key,
-    read_version,
-    version_key,
-)
+from s3_to_sftp.state.items import KEY, State, is_older, partition_key, read_version
+from s3_to_sftp.state.key_item import read_key
 from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.state.snapshot import Snapshot
 from s3_to_sftp.state.table import Table
-from s3_to_sftp.state.transitions import terminal_change
+from s3_to_sftp.state.transitions import terminal_changes
 from s3_to_sftp.state.update_expression import Change
 from s3_to_sftp.unknown_outcome import UnknownOutcome
-from tests.support.ledger_environment import LEASE_SECONDS, TABLE, Clock, NamedLedger, create_table, ref
+from tests.support.ledger_environment import (
+    LEASE_SECONDS,
+    TABLE,
+    Clock,
+    NamedLedger,
+    create_table,
+    record_in,
+    ref,
+)
 from tests.support.memory_aws import mock_aws
 from tests.support.memory_s3 import MemoryS3, client_error
 from tests.support.memory_table import MemoryTable
@@ -95,6 +97,9 @@ class UnreliableTable(Table):
         super().__init__(None, TABLE, kept_for_seconds=0, clock=lambda: 0)
         self._table = table
         self.gate: Callable[[Callable[[], Any]], Any] = lambda write: write()
+
+    def read(self, pk: str, sk: str) -> Item | None:
+        return self._table.read(pk, sk)
 
     def write(self, *changes: Change) -> dict[int, Item | None]:
         refused: dict[int, Item | None] = self.gate(lambda: self._table.write(*changes))
@@ -277,12 +282,12 @@ class DeliveryModel(RuleBasedStateMachine):
     @rule(version=st.sampled_from(VERSIONS))
     def an_operator_cancels(self, version: ObjectRef) -> None:
         """As the command does: what is delivered or being sent cannot be cancelled."""
-        item = self.items().get((partition_key(version), version_key(version)))
-        known = read_version(item) if item else None
+        known = self.known(version).version
         if known is None or not (known.state.is_in_flight or known.state in (State.FAILED, State.UNKNOWN)):
             return
         if known.owner is None or known.lease_until <= self.clock.now:
-            self.table.write(terminal_change(version, known, State.CANCELLED, self.clock.now, "r", ""))
+            end = terminal_changes(version, self.known(version), State.CANCELLED, self.clock.now, "r", "")
+            self.table.write(*end)
 
     @rule(version=st.sampled_from(VERSIONS), was_tried=st.booleans())
     def waits(self, version: ObjectRef, was_tried: bool) -> None:  # noqa: FBT001 - drawn
@@ -400,7 +405,7 @@ class DeliveryModel(RuleBasedStateMachine):
         """Check that receipts are true and that every temporary file is in the ledger."""
         items = self.items()
         for version in VERSIONS:
-            item = items.get((partition_key(version), version_key(version)))
+            item = record_in(items, version)
             if not item:
                 continue
             if item["state"]["S"] == State.DELIVERED:
@@ -449,8 +454,12 @@ class DeliveryModel(RuleBasedStateMachine):
         return any(landed.version == version for _, there in disks for landed in there)
 
     def state_of(self, version: ObjectRef) -> State | None:
-        item = self.items().get((partition_key(version), version_key(version)))
+        item = record_in(self.items(), version)
         return read_version(item).state if item else None
+
+    def known(self, version: ObjectRef) -> Snapshot:
+        key = self.items().get((partition_key(version), KEY))
+        return Snapshot.of(version, key, lambda: record_in(self.items(), version))
 
     def key(self) -> Any:
         item = self.items().get((partition_key(VERSIONS[0]), KEY))

@@ -126,7 +126,7 @@ def test_every_request_that_gets_a_lease_leaves_a_trace_without_another_write(
 ) -> None:
     client = FaultyClient(env.dynamodb)
     env.lease(asked(action=action), env.function(client=client))
-    assert client.transactions == 1
+    assert client.writes == 1
     assert actions(env) == [(action, "r1")]
 
 

@@ -12,7 +12,7 @@ from s3_to_sftp.errors import Disposition, LedgerError
 from s3_to_sftp.outcomes import DeliveriesPaused
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, LONGEST_WAIT, Hold, hold_attributes, read_hold
-from s3_to_sftp.state.items import partition_key, version_key
+from s3_to_sftp.state.items import KEY, partition_key
 from s3_to_sftp.state.ledger import Checkpoint
 from s3_to_sftp.state.pause import DynamoPause, NoPause
 from s3_to_sftp.state.table import Table
@@ -216,7 +216,7 @@ def test_object_of_which_nothing_is_known_waits(kind: str, env: PauseEnvironment
     if kind == "corrupt":
         env.ledger.write(A, "state", {"S": "NONSENSE"})
     else:
-        env.client.fails[version_key(A)] = refused("InternalServerError")
+        env.client.fails[KEY] = refused("InternalServerError")
     env.set()
     assert partition_key(A) == "object#bucket/a"
     assert list(env.held(A)) == [A]

@@ -38,7 +38,7 @@ FAR_ONE = measured("mb_per_s", tool="s3-to-sftp", variant="at most 1", rtt_ms=10
 FAR_EIGHT = measured("mb_per_s", tool="s3-to-sftp", variant="at most 8", rtt_ms=100)
 FAR_NAIVE = measured("mb_per_s", tool="naive", work="large", rtt_ms=100)
 
-WRITES = 3 * 2 * 2 + (1 + 1 + 2)
+WRITES = 3 + (1 + 1 + 2)
 PER_MILLION = {
     "DynamoDB writes": WRITES * 0.625,
     "Lambda, duration": 1e6 * 0.5 * 512 / 1024 * GB_SECOND,

@@ -1,0 +1,41 @@
+"""What is known of a server, in memory: what the ledger's table keeps from one function to the next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from s3_to_sftp.known_server import KnownServer
+
+
+class MemoryKnownServers:
+    """Knows what it was given, and what was learned.
+
+    Attributes:
+        known: At present.
+        forgotten: The reasons for which something was forgotten.
+        by_shortcut: Whether a connection that took it for granted has failed.
+        at_once: Whether streams may be opened before the first login: the circuit breaker is closed.
+    """
+
+    def __init__(self, known: KnownServer | None = None, *, at_once: bool = True) -> None:
+        self.known = known
+        self.forgotten: list[str] = []
+        self.by_shortcut = False
+        self.at_once = at_once
+
+    def current(self) -> KnownServer | None:
+        return self.known
+
+    def allows_streams_at_once(self) -> bool:
+        return self.at_once and self.known is not None
+
+    def forget(self, reason: str, *, by_shortcut: bool = False) -> None:
+        if self.known is not None:
+            self.forgotten.append(reason)
+            self.by_shortcut |= by_shortcut
+        self.known = None
+
+    def learn(self, shown: KnownServer | None) -> None:
+        if shown is not None and shown.streams is None and self.known is not None:
+            shown = replace(shown, streams=self.known.streams)  # it was not asked
+        self.known = shown or self.known
