@@ -16,7 +16,7 @@ _LIMIT_SECONDS = 4 * 3600
 """A machine that is ten times slower takes ten times as long. A delivery that hangs fails much earlier."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def env(
     _tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StackEnvironment]:

@@ -34,7 +34,7 @@ WAITING = (
 )
 """Modules whose tests mostly wait for a timeout. One worker for a module would be the last to end."""
 
-APART = {"tests/e2e/test_long_object.py", "tests/e2e/test_chaos.py", *WAITING}
+APART = {"tests/e2e/test_chaos.py", *WAITING}
 """Modules each of whose tests is a group of its own: it has its own stack or shares nothing."""
 
 _ORDER = list(dict.fromkeys((*TOGETHER.values(), *WAITING)))

@@ -118,7 +118,7 @@ class _SlowMotion:
 
 @contextmanager
 def own_stack(bundles: Bundles, folders: pytest.TempPathFactory) -> Iterator[StackEnvironment]:
-    """Deploys a stack: in a shared one, messages of other tests could come back at any time."""
+    """Deploys a stack for long objects alone: messages of other tests could come back at any time."""
     partner = RestartableServer(folders.mktemp("partner"))
     with deployed_stack(folders.mktemp("long"), partner, bundles) as deployed:
         yield deployed
