@@ -37,14 +37,14 @@ class Step:
 STEPS = (
     Step("S3", "SQS queue", "notification"),
     Step("SQS queue", "Function", "batch of messages"),
-    Step("Function", "Ledger", "acquire the lease", ("transact_write_items",)),
+    Step("Function", "Ledger", "acquire the lease", ("update_item",)),
     Step("Function", "SFTP server", "OPEN temporary name", ("OPEN",)),
     Step("S3", "Function", "exactly that version, in ranges", ("get_object",), ("bytes",)),
     Step("Function", "SFTP server", "WRITE ..., then size, CLOSE", ("WRITE", "FSTAT", "CLOSE"), ("bytes",)),
     Step("Function", "Function", "compare with the checksum that S3 has stored"),
-    Step("Function", "Ledger", "commit: names, size", ("transact_write_items",)),
+    Step("Function", "Ledger", "commit: names, size", ("update_item",)),
     Step("Function", "SFTP server", "RENAME to the final name", ("RENAME",)),
-    Step("Function", "Ledger", "receipt", ("transact_write_items",)),
+    Step("Function", "Ledger", "receipt", ("update_item",)),
     Step("Function", "SQS queue", "message deleted"),
 )
 

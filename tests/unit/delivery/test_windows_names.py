@@ -9,6 +9,7 @@ import pytest
 from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.delivery.deadline import Invocation
 from s3_to_sftp.errors import Disposition, RemotePathRefused
+from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.windows import is_windows, require_valid_name
@@ -102,8 +103,8 @@ def windows_env() -> SftpEnvironment:
     env = SftpEnvironment()
     serve = env.serve
 
-    def on_windows(number: int) -> MemoryConnection:
-        connection = serve(number)
+    def on_windows(number: int, known: KnownServer | None = None) -> MemoryConnection:
+        connection = serve(number, known)
         connection.session.is_windows = True
         return connection
 

@@ -11,7 +11,6 @@ from s3_to_sftp.operator_request import Action
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.state.items import partition_key, version_key
 from s3_to_sftp.state.receipt import Receipt
 from tests.support.killable_function import KillableEnvironment, Life
 from tests.unit.partner_rules.test_sequences import asked, refusing_name, silent_at_name
@@ -30,8 +29,8 @@ def environment(rules: DeliveryRules = RULES) -> tuple[KillableEnvironment, Obje
 
 def ends(env: KillableEnvironment, ref: ObjectRef, state: str = "CANCELLED") -> None:
     """Let an operator cancel the version, or let it end otherwise."""
-    key = (partition_key(ref), version_key(ref))
-    item = env.ledger.memory.items[key]
+    item = env.version_item(ref)
+    key = (item["pk"]["S"], item["sk"]["S"])
     kept = {name: value for name, value in item.items() if name not in {"owner", "lease_until"}}
     env.ledger.memory.items[key] = {**kept, "state": {"S": state}, "reason": {"S": "They do not want it."}}
     env.ledger.clock.now += 2000

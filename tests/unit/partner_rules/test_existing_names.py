@@ -258,8 +258,8 @@ def test_number_that_is_given_up_takes_its_names_along() -> None:
 class Windows(ScriptedServer):
     """Says that it runs on Windows."""
 
-    def session(self) -> SftpSession:
-        session = super().session()
+    def session(self, expected: tuple[str, ...] | None = None) -> SftpSession:
+        session = super().session(expected)
         session.is_windows = True
         return session
 

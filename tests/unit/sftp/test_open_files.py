@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.errors import RequestRefused
+from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.protocol import Request, Status
 from tests.support.scripted_server import Asked, ScriptedServer, refusing, status
@@ -127,8 +128,8 @@ def test_open_file_limit_is_not_applied_to_another_server(monkeypatch: pytest.Mo
     env.connection(0).close()
     serve = env.serve
 
-    def serve_elsewhere(number: int) -> MemoryConnection:
-        connection = serve(number)
+    def serve_elsewhere(number: int, known: KnownServer | None = None) -> MemoryConnection:
+        connection = serve(number, known)
         connection.host_key_fingerprint = "SHA256:another"
         return connection
 
