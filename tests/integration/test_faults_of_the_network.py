@@ -20,7 +20,7 @@ OLD = b"the old file, complete"
 NEW = bytes(range(256)) * 32768  # 8 MiB: more than every buffer on the way
 NEWER = b"small, so that it costs no time"
 WITHIN_A_WRITE = 200_000
-"""Bytes to the server until no block is complete yet: nothing to go on with, however often it is tried."""
+"""Bytes to the server until no block is complete yet: nothing to resume, however often it is tried."""
 
 
 @pytest.fixture
