@@ -5,7 +5,7 @@ from typing import Any
 
 from s3_to_sftp.errors import LedgerError, RuleRefused
 from s3_to_sftp.rules.plan_facts import PlanFacts
-from s3_to_sftp.rules.recorded_plan import plan_from_text
+from s3_to_sftp.rules.recorded_plan import plan_of_file
 from s3_to_sftp.state.items import VersionItem
 from s3_to_sftp.state.ledger import DATA, Commit
 from s3_to_sftp.state.receipt import sent_details
@@ -125,7 +125,7 @@ def details_of_confirmed(record: Record) -> Mapping[str, Any]:
     if commit is None:
         return {}
     try:
-        number = plan_from_text(commit.plan).number if commit.plan else None
+        number = plan_of_file(commit).number if commit.plan else None
     except LedgerError as error:
         raise CliError(error.reason, hint=error.hint, code=ExitCode.CONFLICT) from None
     beside = [file.remote_path for name, file in version.steps.items() if name != DATA and file.is_renamed]

@@ -97,6 +97,14 @@ def target_of(scope: Construct, source: Source, rule: AfterDelivery) -> Target |
         _refuse_loop(scope, origin, place)
     _TARGETS.setdefault(scope.node.root, []).append(place)
     validate_with(scope, lambda: _warn_of_replaced_copies(scope, target))
+    if rule.prefix and not rule.prefix.endswith("/"):
+        warn(
+            scope,
+            "prefixOfMoveIsNoFolder",
+            f"The prefix {rule.prefix!r} of after_delivery stands in front of the key as it is, and makes "
+            f"{target.prefix + 'a.csv'!r} of {known + 'a.csv'!r}. If a folder is meant, write "
+            f"prefix={rule.prefix + '/'!r}; otherwise acknowledge this.",
+        )
     if bucket is None:
         warn(
             scope,

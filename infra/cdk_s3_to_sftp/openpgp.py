@@ -72,7 +72,7 @@ def check_keys(scope: IConstruct, rules: DeliveryRules, *, now: datetime | None 
     """Refuse rules whose public keys cannot be used today, and warn of those that will expire soon.
 
     Raises:
-        InvalidRule: A key cannot be used, or cannot be checked here.
+        InvalidRule: A key cannot be used, is there twice, or cannot be checked here.
     """
     now = now or datetime.now(UTC)
     for transform in transforms_of([rules]):
@@ -90,6 +90,7 @@ def check_keys(scope: IConstruct, rules: DeliveryRules, *, now: datetime | None 
                 "encrypt_to",
                 f"cannot be checked, since pysequoia cannot be imported here ({error}): reinstall it",
             ) from None
+        _refuse_repeated([each.fingerprint for each in recipients])
         for each in recipients:
             if each.ends is not None and each.ends <= now + _WARN_BEFORE:
                 warn(
@@ -99,6 +100,18 @@ def check_keys(scope: IConstruct, rules: DeliveryRules, *, now: datetime | None 
                     f"{each.ends:%Y-%m-%d}. From then on objects are dead-lettered: ask the partner for the "
                     "key that they will use, and deploy it.",
                 )
+
+
+def _refuse_repeated(fingerprints: Sequence[str]) -> None:
+    """Refuse a key that is there twice: where it was pasted again, another recipient's is missing."""
+    for number, fingerprint in enumerate(fingerprints, start=1):
+        first = fingerprints.index(fingerprint) + 1
+        if first < number:
+            raise InvalidRule(
+                "encrypt_to",
+                f"must be different keys, got {fingerprint} as the keys {first} and {number}: write the key "
+                "of the other recipient, or leave it out",
+            )
 
 
 class OpenPgpLayer(Construct):

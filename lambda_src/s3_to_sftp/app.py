@@ -9,6 +9,7 @@ from botocore.config import Config
 
 from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials, SecretCredentials
 from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.delivery.former_rules import FormerRules
 from s3_to_sftp.delivery.invocation import InvocationRunner
 from s3_to_sftp.delivery.plan_execution import PlanExecution
 from s3_to_sftp.errors import ConfigurationError
@@ -100,7 +101,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         ledger=table.ledger,
         sha256=settings.sha256,
         unknown_outcome=settings.unknown_outcome,
-        execution=execution,
+        execution=execution or _without_rules(settings, new_client, s3=s3, sftp=sftp, ledger=table.ledger),
     )
     end_of_invocation = functools.partial(sftp.end_of_invocation, keep_first=settings.keep_connection)
     return App(
@@ -190,6 +191,33 @@ def _rules(
         signing_key=_signing_keys(settings, new_client) if settings.signing_keys else None,
     )
     return execution, pause
+
+
+def _without_rules(
+    settings: Settings, new_client: NewClient, *, s3: Any, sftp: SftpClient, ledger: Ledger
+) -> PlanExecution | None:
+    """Return what ends what removed rules have begun; None: there is no ledger, and nobody remembers any."""
+    name = settings.ledger_table
+    if name is None:
+        return None
+
+    @functools.cache
+    def former() -> PlanExecution:
+        from s3_to_sftp.rules.document import RulesDocument
+        from s3_to_sftp.rules.execution import RulesExecution
+        from s3_to_sftp.rules.rule_set import RuleSet
+
+        none = RulesDocument(partner=None, sources={})
+        return RulesExecution(
+            RuleSet(none, directory=settings.directory, sources=settings.sources),
+            s3=s3,
+            sftp=sftp,
+            ledger=ledger,
+            table=Table(new_client("dynamodb", config=_SMALL_ANSWERS), name),
+            unknown_outcome=settings.unknown_outcome,
+        )
+
+    return FormerRules(former, directory=settings.directory, sources=settings.sources)
 
 
 def _signing_keys(settings: Settings, new_client: NewClient) -> Callable[[str], Any]:

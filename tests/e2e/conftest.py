@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from local.deployment import missing_tool
 from tests.support.e2e.bundles import Bundles
 from tests.support.e2e.function_role import Function, deployed_function
 from tests.support.e2e.stack_environment import StackEnvironment, deployed_stack
+from tests.support.once import folder_of_all_workers
 from tests.support.restartable_server import RestartableServer
 
 _LIMIT_SECONDS = 3600
@@ -46,10 +46,7 @@ def _partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartableSe
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
     """The bundles of the function that this run has built, shared by all workers."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    return Bundles(folder / "bundles")
+    return Bundles(folder_of_all_workers(tmp_path_factory) / "bundles")
 
 
 @pytest.fixture(scope="session")

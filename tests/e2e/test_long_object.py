@@ -16,7 +16,7 @@ _LIMIT_SECONDS = 4 * 3600
 """A machine that is ten times slower takes ten times as long. A delivery that hangs fails much earlier."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def env(
     _tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StackEnvironment]:
@@ -28,12 +28,17 @@ def env(
 @pytest.mark.parametrize(
     "long",
     [
-        LongObject(size=28_000_000, link=Link(mbit=4.5), connections=1, timeout=4),
-        LongObject(size=82_000_000, link=Link(mbit=9.4, rtt_ms=40), connections=2, timeout=4),
+        # Two buffers at most fit into an invocation.
+        LongObject(size=28_000_000, link=Link(mbit=4.5), connections=1, timeout=4, continuations=25),
+        # How often a message may come back does not depend on the connections: a few are enough, most of them
+        # before 32 MiB are left. Six buffers fit into an invocation.
+        LongObject(
+            size=60_000_000, link=Link(mbit=18.8, rtt_ms=40), connections=2, timeout=4, continuations=5
+        ),
     ],
     ids=["one connection", "two connections"],
 )
-def test_object_that_takes_25_continuations_arrives_byte_for_byte(
+def test_object_that_takes_many_continuations_arrives_byte_for_byte(
     long: LongObject, env: StackEnvironment, tmp_path: Path
 ) -> None:
     assert_arrives(env, tmp_path, long)

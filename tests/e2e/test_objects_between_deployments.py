@@ -16,11 +16,10 @@ import itertools
 import json
 import re
 import shutil
-import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,10 @@ from local.deployment import App, bootstrap, function_log, messages_in
 from local.environments import REPOSITORY
 from local.sftp_server import RunningServer
 from tests.support.e2e.bundles import Bundles
+from tests.support.e2e.changing_app import synthesise
 from tests.support.e2e.stack_environment import last_lines, redrive, wait_until
 from tests.support.restartable_server import RestartableServer
 
-APP = Path(__file__).parents[1] / "support" / "e2e" / "changing_app.py"
 PAUSE_SECONDS = 0.2
 """Between two objects that are put during a deployment."""
 
@@ -52,11 +51,10 @@ class Place:
     server: RunningServer
     has_bundle: bool = False
 
-    def deploy(self, app: App) -> None:
-        if self.has_bundle:
-            app.deploy(self.cloud)
-            return
-        with self.bundles.shared_with(self.assembly):
+    def deploy(self, state: Mapping[str, Any], scratch: Path) -> None:
+        app = App(command=str(self.assembly), assembly=self.assembly, scratch=scratch)
+        with nullcontext() if self.has_bundle else self.bundles.shared_with(self.assembly):
+            synthesise(state, self.assembly)
             app.deploy(self.cloud)
         self.has_bundle = True
 
@@ -95,13 +93,7 @@ class Stage:
     is_paused: bool = False
 
     def deploy(self) -> None:
-        app = App(
-            command=f"{sys.executable} {APP}",
-            assembly=self.place.assembly,
-            scratch=self.scratch,
-            variables={"STATE": json.dumps(self.state)},
-        )
-        self.place.deploy(app)
+        self.place.deploy(self.state, self.scratch)
 
     def put(self, bucket: str, prefix: str) -> str:
         key = f"{prefix}{next(self.numbers):03}"

@@ -19,6 +19,7 @@ from cdk_s3_to_sftp.bundling import find_source, target_of
 from tests.infra.stock_app import Main
 from tests.support.infra.keys import ED25519
 from tests.support.infra.rule_packs import stock
+from tests.support.once import made_once
 
 REPOSITORY = Path(__file__).parents[2]
 X86_64 = target_of(lambda_.Architecture.X86_64)
@@ -94,10 +95,13 @@ def default_template() -> Template:
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of the function, built on this machine."""
-    output = tmp_path_factory.mktemp("bundle")
-    bundle_builder.build(find_source(), output, X86_64)
-    return output
+    """The bundle of the function, built on this machine once in a run."""
+
+    def build(output: Path) -> None:
+        output.mkdir(exist_ok=True)
+        bundle_builder.build(find_source(), output, X86_64)
+
+    return made_once(tmp_path_factory, "bundle", build)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_s3_to_sftp import AfterDelivery, DeliveryRules, InvalidArgument, S3ToSftp, Source, Trigger
-from tests.infra.conftest import new_app
+from tests.infra.conftest import new_app, warnings_of
 from tests.infra.templates import READ_ACTIONS, new_delivery, role_permissions
 from tests.support.infra.delivery_rules import bucket, partner
 from tests.support.infra.rule_packs import findings
@@ -191,6 +191,29 @@ def test_target_without_room_for_any_key_is_refused(stack: cdk.Stack) -> None:
         InvalidArgument, match=r"^rules must move objects to keys of at most 1024 bytes, .* 1027"
     ):
         delivery.add_source(bucket(stack), prefix="y" * 22 + "/", suffix=".md")
+
+
+class TestPrefixThatIsNoFolder:
+    def said(self, stack: cdk.Stack) -> list[str]:
+        return warnings_of(stack, "prefixOfMoveIsNoFolder")
+
+    @pytest.mark.parametrize("prefix", ["done", "in/done"])
+    def test_it_is_warned_of_with_the_key_that_it_makes(self, stack: cdk.Stack, prefix: str) -> None:
+        rules = DeliveryRules(after_delivery=AfterDelivery.move(prefix=prefix))
+        new_delivery(stack, server=partner(rules), sources=[Source(bucket(stack), prefix="out/")])
+        (sentence,) = self.said(stack)
+        assert f"makes '{prefix}out/a.csv' of 'out/a.csv'" in sentence
+        assert f"prefix='{prefix}/'" in sentence
+
+    @pytest.mark.parametrize("prefix", ["done/", "in/done/"])
+    def test_a_folder_is_not(self, stack: cdk.Stack, prefix: str) -> None:
+        rules = DeliveryRules(after_delivery=AfterDelivery.move(prefix=prefix))
+        new_delivery(stack, server=partner(rules), sources=[Source(bucket(stack), prefix="out/")])
+        assert self.said(stack) == []
+
+    def test_none_in_another_bucket_is_not(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, server=partner(to("archive")), bucket=bucket(stack))
+        assert self.said(stack) == []
 
 
 class TestEarlierCopies:

@@ -177,6 +177,15 @@ class TestKeys:
         assert len(found) == warnings
         assert all("ask the partner for the key that they will use" in each for each in found)
 
+    @pytest.mark.parametrize("again", [PUBLIC, f"\n{PUBLIC}\n"], ids=["same text", "pasted otherwise"])
+    def test_recipient_that_is_there_twice_is_refused(self, stack: cdk.Stack, again: str) -> None:
+        rules = DeliveryRules(transforms=[OpenPgp(encrypt_to=[PUBLIC, public_key(), again])])
+        fingerprint = pysequoia.Cert.from_bytes(PUBLIC.encode()).fingerprint.upper()
+        with pytest.raises(
+            InvalidRule, match=f"must be different keys, got {fingerprint} as the keys 1 and 3"
+        ):
+            check_keys(stack, rules)
+
     def test_machine_without_the_library_is_told(
         self, stack: cdk.Stack, monkeypatch: pytest.MonkeyPatch
     ) -> None:

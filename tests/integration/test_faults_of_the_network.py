@@ -19,6 +19,8 @@ KEY = "report.csv"
 OLD = b"the old file, complete"
 NEW = bytes(range(256)) * 32768  # 8 MiB: more than every buffer on the way
 NEWER = b"small, so that it costs no time"
+WITHIN_A_WRITE = 200_000
+"""Bytes to the server until no block is complete yet: nothing to resume, however often it is tried."""
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def fail_then_deliver(server: RunningServer, proxy: TcpProxy, s3: MemoryS3, plan
     ("to_server", "expected"),
     [
         (500, PartnerUnreachable),  # within the key exchange
-        (1_000_000, ConnectionLost),
+        (WITHIN_A_WRITE, ConnectionLost),
     ],
 )
 def test_connection_broken_towards_the_server_is_an_error_and_the_next_delivery_works(
@@ -118,7 +120,7 @@ def test_peer_that_stops_reading_times_out_with_a_small_send_buffer(
         return sock
 
     monkeypatch.setattr("s3_to_sftp.ssh.connect.socket.create_connection", connect_with_small_buffer)
-    error = fail_then_deliver(server, proxy, s3, Plan(action="stall", to_server=1_000_000))
+    error = fail_then_deliver(server, proxy, s3, Plan(action="stall", to_server=WITHIN_A_WRITE))
     assert isinstance(error, ConnectionLost)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.delivery.former_rules import FormerRules
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import RulesDocument
@@ -30,7 +31,7 @@ class RulesEnvironment(DeliveryEnvironment):
     """A partner with rules.
 
     Attributes:
-        rules: Of the partner.
+        rules: Of the partner; None: a deployment has removed all of them.
         sources: As they are configured.
         source_rules: The rules that sources have of their own, by the name that the source says.
         signing_key: Returns the key that a rule signs with.
@@ -45,7 +46,7 @@ class RulesEnvironment(DeliveryEnvironment):
         sources: Sequence[SourceDirectory] = (),
     ) -> None:
         super().__init__(dynamodb, objects)
-        self.rules = rules
+        self.rules: DeliveryRules | None = rules
         self.sources = sources
         self.source_rules: dict[str, DeliveryRules] = {}
         self.slept: list[float] = []
@@ -84,12 +85,14 @@ class RulesEnvironment(DeliveryEnvironment):
             signing_key=self.signing_key,
             **options,
         )
+        has_rules = self.rules is not None or self.source_rules
+        without = FormerRules(lambda: execution, directory="inbox", sources=self.sources)
         return super().function(
             name,
             partner=partner,
             max_connections=max_connections,
             ledger=ledger,
-            execution=execution,
+            execution=execution if has_rules else without,
             **more,
         )
 

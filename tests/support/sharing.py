@@ -6,25 +6,38 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {
     "tests/e2e/test_long_object.py": "long object",
-    "tests/e2e/test_chaos.py": "chaos",
     "tests/e2e/test_objects_between_deployments.py": "changes",
     "tests/e2e/test_deployed_stack.py": "stock stack",
     "tests/e2e/test_plain_lambda.py": "stock stack",
     "tests/e2e/test_runtime_client.py": "stock stack",
     "tests/e2e/test_harness.py": "stock stack",
     "tests/e2e/test_operator_command.py": "stock stack",
+    "tests/e2e/test_chaos.py": "chaos",
     "tests/e2e/test_examples.py": "other apps",
     "tests/e2e/test_new_user.py": "other apps",
     "tests/e2e/test_template_without_cdk.py": "other apps",
     "tests/e2e/test_permissions.py": "permissions",
     "tests/e2e/test_operator_policy.py": "permissions",
 }
-"""Modules of the end-to-end tests. Those with one group share a deployed stack. The slowest start first."""
+"""Modules of the end-to-end tests. Those with one group share a deployed stack.
 
-APART = {"tests/e2e/test_long_object.py"}
-"""Modules each of whose tests is a group of its own, with its own stack."""
+The slowest start first, and of these, one that waits beside one that computes.
+"""
 
-_ORDER = list(dict.fromkeys(TOGETHER.values()))
+WAITING = (
+    "tests/integration/test_faults_of_the_network.py",
+    "tests/integration/test_faults_in_streams.py",
+    "tests/integration/test_hostile_server.py",
+    "tests/integration/test_channels.py",
+    "tests/integration/test_faults_of_the_server.py",
+    "tests/integration/test_faults_with_ledger.py",
+)
+"""Modules whose tests mostly wait for a timeout. One worker for a module would be the last to end."""
+
+APART = {"tests/e2e/test_chaos.py", *WAITING}
+"""Modules each of whose tests is a group of its own: it has its own stack or shares nothing."""
+
+_ORDER = list(dict.fromkeys((*TOGETHER.values(), *WAITING)))
 
 
 def group_of(nodeid: str) -> str:
@@ -35,8 +48,9 @@ def group_of(nodeid: str) -> str:
 
 def turn_of(nodeid: str) -> int:
     """Return the position of its group: the lower, the earlier."""
-    group = TOGETHER.get(_module_of(nodeid))
-    return len(_ORDER) if group is None else _ORDER.index(group)
+    module = _module_of(nodeid)
+    group = TOGETHER.get(module, module)
+    return _ORDER.index(group) if group in _ORDER else len(_ORDER)
 
 
 def _module_of(nodeid: str) -> str:

@@ -209,10 +209,11 @@ class Delivery(ObjectAnswers):
         if attempt.plan.must_be_prepared:
             self.sftp.run(lambda session: self._execution.before_upload(session, attempt, InlineExecutor()))
         abandoned = abandoned_file(attempt.lease)
+        standing = self._recovery.standing_before(abandoned)
         if attempt.lease.commit or self._is_name_in_use(attempt):  # what is there is no use
             deadline.require_time_for(attempt.lease.ref, is_resumable=self._ledger.is_persistent)
             self._uploads.start_over(attempt)
-        if abandoned and (receipt := self._recovery.found_when_abandoned(attempt, abandoned)):
+        if abandoned and (receipt := self._recovery.found_when_abandoned(attempt, abandoned, standing)):
             return receipt
         if self._leftovers.remove_dead(attempt.lease, attempt.progress.resume):
             attempt.progress.has_answered = True

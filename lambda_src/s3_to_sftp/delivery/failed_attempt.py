@@ -8,6 +8,7 @@ from dataclasses import replace
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.delivery.withdrawal import announcements, withdraw
 from s3_to_sftp.errors import (
     ConnectionLost,
     DeliveryError,
@@ -18,7 +19,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.outcomes import AlreadyGone, CheckpointSaved, NothingToSend, Skipped, Superseded
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.state.ledger import Ledger, TerminalState
+from s3_to_sftp.state.ledger import Lease, Ledger, TerminalState
 from s3_to_sftp.untrusted_text import quoted
 
 _log = logging.getLogger(__name__)
@@ -75,10 +76,19 @@ class FailedAttempts:
             with contextlib.suppress(DeliveryError):
                 self._leftovers.remove_all(lease)
                 lease = self._leftovers.without_half_written(lease)
+                lease = self._without_announcements(lease, state)
                 self._restore(attempt)
         self._ledger.record_outcome(
             lease.ref, state=state, reason=error.reason, hint=error.hint, lease=lease, error=error
         )
+
+    def _without_announcements(self, lease: Lease, state: TerminalState) -> Lease:
+        if state == "SKIPPED" or not announcements(lease):
+            return lease
+        self._sftp.connect()
+        account = self._sftp.identity.account
+        journal = self._leftovers.journal(lease, self._ledger, InlineExecutor())
+        return self._sftp.run(lambda session: withdraw(session, lease, account, self._ledger, journal))
 
     def _restore(self, attempt: Attempt) -> None:
         lease = attempt.lease

@@ -126,11 +126,36 @@ class Recovery:
                 attempt.commit, attempt.earlier_rename = commit, True
                 raise outcome_unknown(commit, final=final, asides=asides)
 
-    def found_when_abandoned(self, attempt: Attempt, commit: Commit) -> Receipt | None:
+    def standing_before(self, commit: Commit | None) -> PathStatus | None:
+        """Return what has the final name of a file that is about to be abandoned, if that is another file.
+
+        Where its temporary name still exists it has not been renamed: another file has the final name, even
+        one of the same size and time.
+
+        Raises:
+            DeliveryError: See `recover`.
+        """
+        if commit is None or not self._may_be_renamed_here(commit):
+            return None
+        temporary, final = self._sftp.look_at(commit.temporary, commit.remote_path)
+        return final if temporary.present else None
+
+    def _may_be_renamed_here(self, commit: Commit) -> bool:
+        is_here = commit.server.account == self._sftp.connect().account
+        return is_here and commit.rename_unanswered and commit.temporary != commit.remote_path
+
+    def found_when_abandoned(
+        self, attempt: Attempt, commit: Commit, standing: PathStatus | None
+    ) -> Receipt | None:
         """Make sure that a file that is no longer wanted does not get its name while another one is sent.
 
         After `start_over`: from then on it is no loss that it is gone. Its RENAME may have happened since it
         was looked at, and this is the last moment at which it can.
+
+        Args:
+            attempt: It sends the object again.
+            commit: The file.
+            standing: See `standing_before`.
 
         Returns:
             The receipt, where it has; None: it no longer can.
@@ -139,15 +164,14 @@ class Recovery:
             EarlierRenamePending: The server does not let it be prevented.
             DeliveryError: See `recover`.
         """
-        is_here = commit.server.account == self._sftp.connect().account
-        if not is_here or not commit.rename_unanswered or commit.temporary == commit.remote_path:
+        if not self._may_be_renamed_here(commit):
             return None
         journal = self._publication.journal(attempt)
         if commit.temporary != attempt.lease.temporary:  # otherwise it was removed for its name
             self._sftp.run(lambda session: void_temporary(session, commit.temporary, journal))
         attempt.progress.has_answered = True
         _, final = self._sftp.look_at(commit.temporary, commit.remote_path)
-        if not _is_it(commit, final):
+        if not _is_it(commit, final) or final == standing:
             return None
         _log.warning("%r has its name after all: what was to be sent again is delivered", commit.remote_path)
         return self._found(attempt, commit, Evidence.SEEN_AFTER_RENAME)

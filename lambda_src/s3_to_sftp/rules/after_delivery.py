@@ -146,6 +146,12 @@ def _check_target(prefix: str, bucket: str) -> None:
         raise InvalidRule(f"{RULE}.prefix", f"must be valid Unicode, got {prefix!r}")
     if _CONTROL.search(prefix):
         raise InvalidRule(f"{RULE}.prefix", f"must not hold control characters, got {prefix!r}")
+    for letter, what in (("{", "it has no fields"), ("*", "it is no pattern")):
+        if letter in prefix:
+            raise InvalidRule(
+                f"{RULE}.prefix",
+                f"must not hold {letter!r}: {what}, and stands in front of the key as it is; got {prefix!r}",
+            )
     if not {".", ".."}.isdisjoint(prefix.split("/")[:-1]):
         raise InvalidRule(
             f"{RULE}.prefix",

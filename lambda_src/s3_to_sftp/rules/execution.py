@@ -180,8 +180,8 @@ class RulesExecution(ObjectPlans):
         data: bytes | None,
     ) -> Commit:
         """See `PlanExecution`: number, name, checksums, attributes; names of the files beside it."""
-        if not attempt.lease.plan:
-            return commit
+        if not attempt.lease.plan:  # the plan of rules that were removed is none of this file
+            return replace(commit, plan="") if commit.plan else commit
         await self._note_own_files(attempt, executor)
         attempt.commit = commit  # it is complete: whatever happens now, it is not sent again
         earlier = attempt.lease.names.get(commit.temporary)

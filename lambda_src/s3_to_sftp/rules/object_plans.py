@@ -23,7 +23,7 @@ from s3_to_sftp.outcomes import AlreadyDelivered
 from s3_to_sftp.rules.after_plan import planned_action
 from s3_to_sftp.rules.object_facts import first_facts
 from s3_to_sftp.rules.plan_completion import facts_of
-from s3_to_sftp.rules.recorded_plan import plan_from_text
+from s3_to_sftp.rules.recorded_plan import plan_of_file
 from s3_to_sftp.rules.rule_set import RuleSet
 from s3_to_sftp.rules.sequence_counter import holder_of
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -136,7 +136,7 @@ class ObjectPlans:
         """See `PlanExecution`."""
         commit = lease.commit
         if commit is not None and commit.plan and commit.is_renamed:
-            return self._recorded(lease.ref, commit.plan)
+            return self._recorded(lease.ref, commit)
         if not lease.plan:
             return default_plan(lease.remote_path)
         try:
@@ -145,17 +145,17 @@ class ObjectPlans:
             if commit is None or not (commit.plan and commit.rename_unanswered):
                 raise
             # Rules that refuse it now do not undo what has happened.
-            return self._recorded(lease.ref, commit.plan)
+            return self._recorded(lease.ref, commit)
 
     def plan_of_commit(self, commit: Commit, plan: DeliveryPlan) -> DeliveryPlan:
         """See `PlanExecution`."""
-        return replace(plan_from_text(commit.plan), after=plan.after) if commit.plan else plan
+        return replace(plan_of_file(commit), after=plan.after) if commit.plan else plan
 
-    def _recorded(self, ref: ObjectRef, text: str) -> DeliveryPlan:
+    def _recorded(self, ref: ObjectRef, commit: Commit) -> DeliveryPlan:
         """Return the plan that a file was published by; what happens to the object follows today's rules."""
         rules = self._rules.of(ref)
         after = planned_action(rules.rules.after_delivery, rules.item) if rules.rules else None
-        return replace(plan_from_text(text), after=after)
+        return replace(plan_of_file(commit), after=after)
 
     def path_of(self, ref: ObjectRef) -> str:
         """See `PlanExecution`."""

@@ -183,14 +183,14 @@ class _Planner:
             facts = PlanFacts(delivery_time=int(self._now()), event_time=ref.event_time or 0, size=ref.size)
             return _Planned(default_plan(remote_path(directory=directory, key=ref.key)), facts)
         from s3_to_sftp.rules.object_facts import first_facts  # functions without rules do not load them
-        from s3_to_sftp.rules.recorded_plan import plan_from_text
+        from s3_to_sftp.rules.recorded_plan import plan_of_file
         from s3_to_sftp.rules.rule_set import RuleSet, read_document
 
         document = read_document(settings.rules)
         rules = RuleSet(document, directory=settings.directory, sources=settings.sources).of(ref)
         commit = version.commit if version is not None else None
         if commit is not None and commit.is_renamed and commit.plan:  # only what is beside it is missing
-            return _Planned(plan_from_text(commit.plan), _kept(version, PlanFacts(rules=rules.fingerprint)))
+            return _Planned(plan_of_file(commit), _kept(version, PlanFacts(rules=rules.fingerprint)))
         facts = first_facts(rules, ref, self._s3, now=self._now())
         if rules.rules is not None and rules.rules.only is not None:
             from s3_to_sftp.rules.filtered_objects import refuse_unwanted

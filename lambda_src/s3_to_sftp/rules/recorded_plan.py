@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlannedCompanion, PlannedFile
+from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlannedCompanion, PlannedFile, default_plan
 from s3_to_sftp.errors import Disposition, LedgerError
+from s3_to_sftp.state.ledger import WITHOUT_RULES, Commit
 
 _OF_TODAY = ("after", "timing")
 """What the rules say that hold when it is done."""
@@ -25,6 +26,17 @@ def plan_as_text(plan: DeliveryPlan) -> str:
     for name in _OF_TODAY:
         del written[name]
     return json.dumps(written, sort_keys=True)
+
+
+def plan_of_file(commit: Commit) -> DeliveryPlan:
+    """Return the plan by which a file got its final name, or may have.
+
+    Raises:
+        LedgerError: It cannot be read.
+    """
+    if commit.plan == WITHOUT_RULES:
+        return default_plan(commit.remote_path)
+    return plan_from_text(commit.plan)
 
 
 def plan_from_text(text: str) -> DeliveryPlan:

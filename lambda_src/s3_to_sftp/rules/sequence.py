@@ -45,6 +45,11 @@ class Sequence:
                 "sequence", f"must have a name of up to 64 letters, digits and '._-', got {self.name!r}"
             )
 
+        if not self.name[0].isalnum():  # it is typed in commands, where '-' begins an option
+            raise InvalidRule(
+                "sequence", f"must have a name that begins with a letter or digit, got {self.name!r}"
+            )
+
     def period(self, at: datetime) -> str:
         """Return what distinguishes this day, or year, from the others; empty: they are not distinguished.
 

@@ -40,7 +40,8 @@ _HELD_SECONDS = 20.0
 _IF_EXISTS = "if_exists"
 """The rule that refuses a name which something at the partner has."""
 
-_ENDED = (State.FAILED, State.SUPERSEDED, State.GONE, State.SKIPPED, State.CANCELLED)
+_NEVER_DELIVERED = (State.SUPERSEDED, State.GONE, State.SKIPPED, State.CANCELLED)
+_ENDED = (State.FAILED, *_NEVER_DELIVERED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +187,8 @@ class SequenceNumbers:
         if not gives_back(version, seen.stopped):
             is_being_sent = version.owner is not None and version.lease_until > at
             why = f"is {version.state}, and not delivered" + (f" ({seen.stopped})" if seen.stopped else "")
+            if version.state in _NEVER_DELIVERED:
+                raise _held_for_good(ref, sequence, seen, why, version)
             raise _held(ref, sequence, seen, why, is_being_sent=is_being_sent)
         pk, _ = seen.holder
         unchanged = Change(pk=pk, sk=version.stored_as, expected={"revision": version.revision})
@@ -264,4 +267,19 @@ def _held(
         retry_after=_HELD_SECONDS,
     )
     held.holder, held.is_being_sent = f"{sequence} {counter.number} {holder}", is_being_sent
+    return held
+
+
+def _held_for_good(
+    ref: ObjectRef, sequence: str, counter: Counter, why: str, version: VersionItem
+) -> SequenceHeld:
+    """Return the error where only a person can let the others go on: no retry delivers the holder."""
+    names = ", ".join(sorted(repr(step.remote_path) for step in version.steps.values()))
+    held = _held(ref, sequence, counter, f"{why}, and the partner may have seen {names or 'a file with it'}")
+    number = counter.number
+    held.hint = (
+        f"Ask the partner whether they count number {number}. If so: "
+        f"`s3-to-sftp sequence {sequence} --set {number + 1} --reason TEXT`; if not, have them remove what "
+        f"they have of it: `s3-to-sftp sequence {sequence} --set {number} --reuse --reason TEXT`."
+    )
     return held

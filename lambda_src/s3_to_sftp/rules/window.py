@@ -85,6 +85,9 @@ class Window:
         return minutes_of("windows", self._part(part))
 
 
+_SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
+
+
 @dataclass(frozen=True)
 class Rate:
     """At most so many in a period, whenever it begins: `Rate(1, minutes=15)`.
@@ -103,7 +106,11 @@ class Rate:
     def __post_init__(self) -> None:
         require_range("max_drops", self.count, 1, _MOST_DROPS)
         for name in ("seconds", "minutes", "hours"):
-            require_range("max_drops", getattr(self, name), 0, _LONGEST_SECONDS)
+            given = getattr(self, name)
+            require_type("max_drops", given, int, wanted=f"a whole number of {name}")
+            most = _LONGEST_SECONDS // _SECONDS[name]
+            if not 0 <= given <= most:
+                raise InvalidRule("max_drops", f"must have {name} from 0 to {most}, got {given}")
         if not _SHORTEST_SECONDS <= self.period <= _LONGEST_SECONDS:
             raise InvalidRule(
                 "max_drops",

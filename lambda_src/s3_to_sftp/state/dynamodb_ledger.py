@@ -173,7 +173,11 @@ class DynamoLedger:
 
     def note_step(self, lease: Lease, step: str, file: Commit) -> None:
         """See `Ledger`."""
-        self._write(lease, step_change(lease, {("steps", step): commit_fields(file)}))
+        put: Put = {("steps", step): commit_fields(file)}
+        if not lease.plan:  # of rules that were removed: the item may have no map yet
+            steps = {**lease.steps, step: file}
+            put = {"steps": {name: commit_fields(each) for name, each in steps.items()}}
+        self._write(lease, step_change(lease, put))
 
     def note_names(self, lease: Lease) -> None:
         """See `Ledger`."""

@@ -14,7 +14,7 @@ Another kind (sort key `file`) says which key a file belongs to, where several n
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -22,7 +22,7 @@ from s3_to_sftp.operator_request import OperatorRequest
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Fields, Item, RawAttribute
 from s3_to_sftp.state.commit_item import read_commit
-from s3_to_sftp.state.ledger import Checkpoint, Commit
+from s3_to_sftp.state.ledger import WITHOUT_RULES, Checkpoint, Commit
 from s3_to_sftp.state.update_expression import WRITE_ID
 
 KEY = "key"
@@ -138,6 +138,14 @@ class VersionItem:
     def has_data_at_partner(self) -> bool:
         """Whether the data is known to have its final name."""
         return self.commit is not None and self.commit.is_renamed
+
+    def commit_for(self, plan: str) -> Commit | None:
+        """Return the commit for an attempt with this plan: it says if its file got its name without rules."""
+        commit = self.commit
+        if commit is None or not plan or self.plan or commit.plan:
+            return commit
+        is_begun = commit.rename_unanswered or commit.is_renamed
+        return replace(commit, plan=WITHOUT_RULES) if is_begun else commit
 
     @property
     def settled_steps(self) -> Mapping[str, Commit]:

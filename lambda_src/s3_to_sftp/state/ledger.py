@@ -24,6 +24,9 @@ from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.remote_names import RemoteNames
 from s3_to_sftp.state.update_expression import Change
 
+WITHOUT_RULES = "without rules"
+"""Plan of a commit from a time without rules, once the object has some: its file gets nothing of theirs."""
+
 DATA = "data"
 """Id of the step that says that the data may have had its final name before it was started over, or begun."""
 
@@ -156,7 +159,7 @@ class Lease:
     def has_history(self) -> bool:
         """Whether anything is left of earlier attempts or of other versions."""
         others = len(self.names) - (self.temporary in self.names)
-        has_begun = self.checkpoint is not None or self.commit is not None
+        has_begun = self.checkpoint is not None or self.commit is not None or bool(self.steps)
         return has_begun or self.had_temporary or others > 0
 
     def started_over(self, temporary: str) -> "Lease":

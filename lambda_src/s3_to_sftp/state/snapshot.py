@@ -227,10 +227,10 @@ class Snapshot:
         # After UNKNOWN, an operator has found that the partner has no file: it is sent from the start, unless
         # it is a file beside the data that was unknown.
         resumes = version is not None and (version.state is not State.UNKNOWN or version.has_data_at_partner)
-        commit = version.commit if version is not None and resumes else None
+        commit = version.commit_for(plan) if version is not None and resumes else None
         steps: Mapping[str, Commit] = {}
-        if version is not None and plan:
-            steps = version.settled_steps  # what the partner may have seen, by whatever rules
+        if version is not None:
+            steps = version.settled_steps  # what the partner may have seen, by whatever rules, or none
             if _is_same_plan(version, plan):
                 plan, remote_path = version.plan, version.remote_path or remote_path
         checkpoint = None

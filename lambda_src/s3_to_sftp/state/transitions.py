@@ -72,7 +72,7 @@ def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change,
         "checkpoint": lease.checkpoint,
         "commit": lease.commit,
         "plan": lease.plan or None,
-        "steps": lease.plan or None,
+        "steps": lease.plan or lease.steps or None,
     }
     removed = [name for name, value in kept.items() if value is None]
     if version is not None and version.state is State.WAITING:
@@ -90,10 +90,14 @@ def _dated_receipt(version: VersionItem) -> RawAttribute | None:
 
 
 def plan_fields(lease: Lease) -> Put:
-    """Return what the version's item keeps of a plan: nothing of the default one."""
-    if not lease.plan:
+    """Return what the version's item keeps of a plan: nothing of the default one.
+
+    Steps of rules that were removed stay: the partner may have seen them.
+    """
+    if not lease.plan and not lease.steps:
         return {}
-    return {"plan": lease.plan, "steps": {name: commit_fields(step) for name, step in lease.steps.items()}}
+    steps: Put = {"steps": {name: commit_fields(step) for name, step in lease.steps.items()}}
+    return {"plan": lease.plan, **steps} if lease.plan else steps
 
 
 def state_of(commit: Commit | None) -> State:

@@ -1,9 +1,9 @@
-"""An app that is made from the variable STATE (JSON): deployed again, it is the same app after a change."""
+"""An app that is made from a description. Deployed again, it is the same app after a change."""
 
 from __future__ import annotations
 
-import json
-import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
@@ -15,9 +15,13 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, Trigger
 
 
-def main() -> None:
-    state = json.loads(os.environ["STATE"])
-    app = cdk.App(context=state["context"])
+def synthesise(state: Mapping[str, Any], folder: Path) -> None:
+    """Synthesise the app into a folder.
+
+    In this process, whose CDK has started already: another one would spend seconds on that at each of many
+    deployments. How the command line starts an app is tested with the examples.
+    """
+    app = cdk.App(context=state["context"], outdir=str(folder), analytics_reporting=False)
     stack = cdk.Stack(app, state["name"])
     owner = cdk.Stack(app, f"{state['name']}Owner") if state["owned_elsewhere"] else stack
     buckets = {
@@ -37,8 +41,8 @@ def main() -> None:
 def add_partner(
     stack: cdk.Stack,
     name: str,
-    partner: dict[str, Any],
-    buckets: dict[str, s3.Bucket],
+    partner: Mapping[str, Any],
+    buckets: Mapping[str, s3.Bucket],
     login: secretsmanager.ISecret,
 ) -> None:
     delivery = S3ToSftp(
@@ -61,7 +65,3 @@ def replace_code(stack: cdk.Stack, function: lambda_.Function, path: str) -> Non
     resource.code = lambda_.CfnFunction.CodeProperty(
         s3_bucket=asset.s3_bucket_name, s3_key=asset.s3_object_key
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -26,7 +26,6 @@ from tests.support.e2e.bundles import Bundles
 from tests.support.e2e.stack_environment import StackEnvironment, deployed_stack, wait_until
 from tests.support.restartable_server import RestartableServer
 
-CONTINUATIONS = 25
 _WINDOW = 128 * 1024
 """Of the server's SSH channels. What is in flight when the time is up must arrive in the rest of the
 invocation, so the usual window of 2 MiB would need invocations, and a test, of ten times the length."""
@@ -50,18 +49,19 @@ class LongObject:
 
     Attributes:
         size: Bytes. A checkpoint names whole buffers of 1,044,480 bytes without a gap before them.
-        link: To the partner. In three quarters of `timeout` it carries, together with the windows, less than
-            two buffers for one connection and less than four for two. That sets the number of invocations,
-            however fast the machine is. More than one connection pays only at a distance, and only while
-            there are 32 MiB left to send.
+        link: To the partner. What it carries in three quarters of `timeout`, together with the windows, sets
+            the number of invocations, however fast the machine is. More than one connection pays only at a
+            distance, and only while there are 32 MiB left to send.
         connections: The connection limit of the partner.
         timeout: Seconds of an invocation. A second login uses some of them.
+        continuations: The least number of checkpoints.
     """
 
     size: int
     link: Link
     connections: int
     timeout: int
+    continuations: int
 
     def slowed(self) -> LongObject:
         """Return the same with twice the time for an invocation, and as many bytes in each."""
@@ -118,7 +118,7 @@ class _SlowMotion:
 
 @contextmanager
 def own_stack(bundles: Bundles, folders: pytest.TempPathFactory) -> Iterator[StackEnvironment]:
-    """Deploys a stack: in a shared one, messages of other tests could come back at any time."""
+    """Deploys a stack for long objects alone: messages of other tests could come back at any time."""
     partner = RestartableServer(folders.mktemp("partner"))
     with deployed_stack(folders.mktemp("long"), partner, bundles) as deployed:
         yield deployed
@@ -126,7 +126,7 @@ def own_stack(bundles: Bundles, folders: pytest.TempPathFactory) -> Iterator[Sta
 
 
 def assert_arrives(env: StackEnvironment, folder: Path, long: LongObject) -> None:
-    """Deliver the object, and assert that every byte arrives in at least 25 steps."""
+    """Deliver the object, and assert that every byte arrives, and that it took its continuations."""
     key = f"long-{long.connections}.bin"
     body = random.Random(long.size).randbytes(long.size)
     path = env.landing_place(key)
@@ -136,7 +136,7 @@ def assert_arrives(env: StackEnvironment, folder: Path, long: LongObject) -> Non
         wait_until(lambda: _is_delivered(env, key), "receipt", env.explain)
         assert motion.server.read_log().count("logged in") >= long.connections
     assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(body).digest()
-    assert len(_checkpoints(env, key)) >= CONTINUATIONS
+    assert len(_checkpoints(env, key)) >= long.continuations
     assert not [path for path in path.parent.iterdir() if path.name.endswith(".part")]
 
 

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.app import build_app
+from s3_to_sftp.delivery.former_rules import FormerRules
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
+from s3_to_sftp.rules.execution import RulesExecution
 from s3_to_sftp.rules.rule_set import RuleSet, read_document
 from s3_to_sftp.rules.window import Window
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -187,3 +189,9 @@ def test_fingerprint_follows_rules_directory_and_prefix() -> None:
     other = RulesDocument(partner=UPPER, sources={})
     given = [(DOCUMENT, "/in", ""), (other, "/in", ""), (DOCUMENT, "/out", ""), (DOCUMENT, "/in", "own/")]
     assert len({fingerprint(*each) for each in given}) == len(given)
+
+
+def test_function_whose_rules_were_removed_finishes_what_they_have_begun() -> None:
+    execution = app_with({}).runner._delivery._execution
+    assert isinstance(execution, FormerRules)
+    assert isinstance(execution._former(), RulesExecution)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 
 import pytest
 
 from s3_to_sftp.errors import LedgerError, OutcomeUnknown
 from s3_to_sftp.operator_request import Action, OperatorRequest
-from s3_to_sftp.outcomes import AlreadyGone, SequenceHeld
+from s3_to_sftp.outcomes import AlreadyGone, SequenceHeld, Superseded
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.filter import Filter
@@ -22,7 +23,7 @@ from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.killable_function import KillableEnvironment, Life
 from tests.support.ledger_environment import START
-from tests.support.scripted_server import NOTHING, Asked, Script, is_rename, renamed, status
+from tests.support.scripted_server import NOTHING, Asked, File, Script, is_rename, renamed, status
 from tests.unit.partner_rules.test_crashes_by_rules import NUMBERED, assert_arrived_once, environment
 
 pytestmark = pytest.mark.usefixtures("_one_thread")
@@ -123,13 +124,100 @@ def test_number_of_an_object_that_is_gone_goes_to_the_next_one() -> None:
     assert data_names(env) == {"PAY_0001.csv": env.s3.objects["y"]}
 
 
-def test_number_of_an_object_that_is_gone_is_not_used_again_once_a_file_with_it_was_seen() -> None:
+def test_announcement_of_an_object_that_is_gone_is_withdrawn_and_its_number_goes_to_the_next_one() -> None:
     env = environment(NUMBERED, Y)
     x, y = env.refs()
     deleted_after(env, x, refusing_name("inbox/PAY_0001.csv"))
-    assert "inbox/PAY_0001.xml" in env.disk.files
+    assert env.disk.files == {}
+    env.disk.landed.clear()
+    env.settle([y])
+    assert_arrived_once(env, [y])
+
+
+def test_announcement_of_a_superseded_object_is_withdrawn() -> None:
+    env = environment(NUMBERED, X)
+    (old,) = env.refs()
+    env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv")
+    env.invoke([old])
+    env.env.scripts.clear()
+    for path in [path for path in env.disk.files if "partial" in path]:
+        del env.disk.files[path]
+    env.s3.objects["x"] = b"newer bytes"
+    env.invoke([old])
+    assert isinstance(env.outcomes[old], Superseded), env.outcomes[old]
+    assert env.disk.files == {}
+    new = env.ref("x", "0B")
+    env.settle([new])
+    assert data_names(env) == {"PAY_0001.csv": b"newer bytes"}
+
+
+def taken(env: KillableEnvironment) -> None:
+    """The partner takes the announcement away."""
+    del env.disk.files["inbox/PAY_0001.xml"]
+
+
+def replaced(env: KillableEnvironment) -> None:
+    """The partner has another file in its place."""
+    env.disk.files["inbox/PAY_0001.xml"] = File(b"theirs", modified=5)
+
+
+def kept(env: KillableEnvironment) -> None:
+    """The partner lets nothing be removed."""
+    env.env.scripts[0] = lambda asked: (
+        status(asked, Status.PERMISSION_DENIED) if asked.kind == Request.REMOVE else None
+    )
+
+
+@pytest.mark.parametrize("by_partner", [taken, replaced, kept])
+def test_number_of_an_object_that_is_gone_is_not_used_again_once_its_announcement_may_be_read(
+    by_partner: Callable[[KillableEnvironment], None],
+) -> None:
+    env = environment(NUMBERED, Y)
+    x, y = env.refs()
+    env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv")
+    env.invoke([x])
+    env.env.scripts.clear()
+    for path in [path for path in env.disk.files if "partial" in path]:
+        del env.disk.files[path]
+    del env.s3.objects["x"]
+    by_partner(env)
+    before = dict(env.disk.files)
+    env.invoke([x])
+    assert isinstance(env.outcomes[x], AlreadyGone)
+    assert env.disk.files == before
+    env.env.scripts.clear()
     env.invoke([y])
-    assert isinstance(env.outcomes[y], SequenceHeld)
+    held = env.outcomes[y]
+    assert isinstance(held, SequenceHeld)
+    assert "is GONE" in held.reason
+    assert "inbox/PAY_0001.xml" in held.reason
+    assert "sequence default --set 2 --reason TEXT" in held.hint
+
+
+@pytest.mark.parametrize("is_there_again", [False, True])
+def test_withdrawal_that_is_killed_at_any_step_is_finished(*, is_there_again: bool) -> None:
+    for step in itertools.count(1):
+        env = environment(NUMBERED, Y)
+        x, y = env.refs()
+        env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv")
+        env.invoke([x])
+        env.env.scripts.clear()
+        for path in [path for path in env.disk.files if "partial" in path]:
+            del env.disk.files[path]
+        data = env.s3.objects.pop("x")
+        if not env.invoke([x], dies_at=step).is_dead:
+            break
+        if is_there_again:
+            env.s3.objects["x"] = data
+        env.settle([x, y])
+        delivered = [ref for ref in (x, y) if isinstance(env.outcomes[ref], Receipt)]
+        assert y in delivered
+        # An announcement that was withdrawn was there before. All else was put once.
+        again = [landed for landed in env.disk.landed if landed.path == "inbox/PAY_0001.xml"][:-1]
+        assert len(again) <= 1
+        for landed in again:
+            env.disk.landed.remove(landed)
+        assert_arrived_once(env, delivered)
 
 
 def test_number_is_not_used_again_where_the_file_that_may_have_it_was_started_over() -> None:

@@ -450,6 +450,10 @@ OTHERS: list[tuple[Callable[[], object], str]] = [
     (lambda: Sequence(start=True), "start must be a whole number"),
     (lambda: Sequence(reset="day"), "reset must be one of Reset.NEVER, DAY, YEAR, got 'day'"),  # type: ignore[arg-type]
     (lambda: Sequence(name=""), "sequence must have a name of up to 64 letters, digits and '._-', got ''"),
+    (
+        lambda: Sequence(name="-set"),
+        "sequence must have a name that begins with a letter or digit, got '-set'",
+    ),
     (lambda: Sequence(name="a/b"), "sequence must have a name of up to 64 letters"),
     (lambda: Sequence(name="a\n"), "sequence must have a name of up to 64 letters"),
     (lambda: Sequence(name="a" * 65), "sequence must have a name of up to 64 letters"),

@@ -45,8 +45,10 @@ def seconds(text: str) -> int:
         (lambda: Window(7), "windows must be a text such as"),  # type: ignore[arg-type]
         (lambda: Rate(0, minutes=15), "max_drops must be 1-100, got 0"),
         (lambda: Rate(1), "max_drops must have a period of 1 minute to 24 hours"),
-        (lambda: Rate(1, hours=25), "max_drops must have a period of 1 minute to 24 hours"),
-        (lambda: Rate(1, seconds=-1, minutes=5), "max_drops must be 0-86400, got -1"),
+        (lambda: Rate(1, hours=25), "max_drops must have hours from 0 to 24, got 25"),
+        (lambda: Rate(1, hours=24, minutes=1), "max_drops must have a period of 1 minute to 24 hours"),
+        (lambda: Rate(1, seconds=-1, minutes=5), "max_drops must have seconds from 0 to 86400, got -1"),
+        (lambda: Rate(1, minutes=525_600), "max_drops must have minutes from 0 to 1440, got 525600"),
         (lambda: DeliveryRules(windows="Mon-Fri"), "windows must be a list of windows"),  # type: ignore[arg-type]
         (lambda: DeliveryRules(windows=["Mon"]), "windows must be a list of windows"),  # type: ignore[list-item]
         (lambda: DeliveryRules(holidays=["25.12.2026"]), "holidays must be days such as 2026-12-25"),

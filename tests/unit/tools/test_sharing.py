@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("xdist", reason="pytest-xdist is not installed: one worker shares nothing out")
 
-from tests.support.sharing import TOGETHER, group_of, turn_of
+from tests.support.sharing import APART, TOGETHER, WAITING, group_of, turn_of
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -30,9 +31,17 @@ def test_modules_of_one_stack_share_a_worker() -> None:
     )
 
 
-def test_long_objects_are_delivered_by_several_workers_at_a_time() -> None:
-    one, other = (f"tests/e2e/test_long_object.py::test_a[{name} connections]" for name in ("one", "two"))
+@pytest.mark.parametrize("module", sorted(APART))
+def test_tests_that_share_nothing_and_wait_are_run_by_several_workers(module: str) -> None:
+    one, other = (f"{module}::test_a[{name} connections]" for name in ("one", "two"))
     assert group_of(one) != group_of(other)
+    # Each worker would start its own.
+    assert not re.search(r"scope=|\bcloud: ", (REPOSITORY / module).read_text())
+
+
+def test_tests_that_wait_start_before_those_that_compute() -> None:
+    nodes = ["tests/unit/queue/test_retry_policy.py::test_a", "tests/integration/test_crashes.py::test_a"]
+    assert max(turn_of(f"{module}::test_a") for module in WAITING) < min(map(turn_of, nodes))
 
 
 def test_longest_modules_start_first() -> None:
