@@ -47,7 +47,7 @@ from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.delivery_environment import PLENTY, DeliveryEnvironment, crc_of, is_rename, vague
 from tests.support.ledger_environment import SERVER, commit_of
 from tests.support.odd_servers import IgnoresOffsets
-from tests.support.scripted_server import Asked, refusing, silent_at, status
+from tests.support.scripted_server import Asked, File, refusing, silent_at, status
 from tests.support.sftp_environment import CHANNEL, wait_for_streams
 
 BLOCK = 16 * 1024
@@ -418,6 +418,22 @@ def test_next_attempt_recovers_an_unanswered_rename_without_a_second_upload(
     assert harness.state(ref) == "DELIVERED"
     assert (receipt.recovered, receipt.attempt, receipt.size) == (True, 2, 4)
     assert harness.item(ref)["receipt"]["M"]["recovered"] == {"BOOL": True}
+
+
+def test_other_file_of_equal_size_and_time_is_not_taken_for_one_that_was_truncated_before_its_rename(
+    harness: DeliveryEnvironment,
+) -> None:
+    ref = harness.ref()
+    lose_connection_at_rename(harness, ref, done=False)
+    (temporary,) = harness.partial
+    file = harness.env.files[temporary]
+    assert isinstance(file, File)
+    harness.env.files["inbox/a"] = File(b"past", modified=file.modified)
+    del file[2:]
+    receipt = harness.deliver(ref, name="second")
+    assert harness.whole["inbox/a"] == b"news"
+    assert not receipt.recovered
+    assert harness.partial == []
 
 
 def test_missing_file_after_an_unanswered_rename_has_an_unknown_outcome(
