@@ -137,7 +137,9 @@ class Recovery:
         """
         if commit is None or not self._may_be_renamed_here(commit):
             return None
-        temporary, final = self._sftp.look_at(commit.temporary, commit.remote_path)
+        # The final name first, one after the other: a RENAME in between would make it look like another file.
+        (final,) = self._sftp.look_at(commit.remote_path)
+        (temporary,) = self._sftp.look_at(commit.temporary)
         return final if temporary.present else None
 
     def _may_be_renamed_here(self, commit: Commit) -> bool:
