@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from functools import cache
+from importlib.metadata import version
 
 import aws_cdk as cdk
 import pytest
@@ -66,6 +67,8 @@ def test_concurrent_invocations_of_a_partner() -> None:
 
 
 def test_partners_that_fit_into_a_stack() -> None:
+    if f"aws-cdk-lib=={version('aws-cdk-lib')}\n" not in (REPOSITORY / "requirements.txt").read_text():
+        pytest.skip(f"the page counts the resources of another CDK than {version('aws-cdk-lib')}")
     every, shared = sum(each_partner().values()), sum(resources(1).values()) - sum(each_partner().values())
     assert cells("resources of a stack")[:2] == [every, PARTNERS * every]
     most = (RESOURCES_OF_A_STACK - shared) // every
