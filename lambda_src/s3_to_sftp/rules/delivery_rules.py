@@ -253,11 +253,6 @@ class DeliveryRules:
             )
         if self.allowed_names is not None:
             check_expression("allowed_names", self.allowed_names)
-        if (times := sum(isinstance(each, Gzip) for each in self.transforms)) > 1:
-            raise InvalidRule(
-                "transforms",
-                f"must have Gzip() once, got it {times} times: the partner would have to unpack as often",
-            )
 
     def _check_sequence(self) -> None:
         is_used = any(template.uses("sequence") for template in self.templates)

@@ -13,7 +13,6 @@ from s3_to_sftp.rules.after_delivery import AfterAction, AfterDelivery
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
 from s3_to_sftp.rules.filter import Filter
-from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.rules.invalid import InvalidRule
 from s3_to_sftp.rules.sequence import Reset, Sequence
 
@@ -172,7 +171,6 @@ RULES: list[tuple[dict[str, Any], str]] = [
         "the shortest name has 249 bytes",
     ),
     ({"temporary": "{name}" + "x" * 240}, "temporary must leave 28 bytes of 255"),
-    ({"transforms": [Gzip(), Gzip()]}, "transforms must have Gzip() once, got it 2 times: the partner would"),
     ({"temporary": "x" * 230 + "{token}"}, "temporary must leave 28 bytes of 255"),
     (
         {"name": "{stem}" + "a" * 250, "companions": [Companion.checksum("sha256")]},
