@@ -16,7 +16,6 @@ EXCEPT = (
     "bench/results/",
     "docs/bench/",
     "docs/glossary.md",
-    "docs/guides/upgrading.md",
     "CHANGELOG.md",
     "tests/docs/",
 )

@@ -189,7 +189,7 @@ class DynamoKnownServers:
         completed = _completed(shown, written)
         if is_fresh:
             return None if completed.is_like(written) else completed
-        # What a server could not do, or minded, is tried again now and then.
+        # Half of its time is over: what the server has refused is tried again.
         streams = completed.streams or shown.streams
         return replace(completed, streams=streams, refuses_shortcuts=False)
 

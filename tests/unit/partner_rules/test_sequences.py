@@ -41,6 +41,13 @@ def refusing_name(path: str, code: int = Status.PERMISSION_DENIED) -> Script:
     return script
 
 
+def invoke_with_refused_name(env: KillableEnvironment, ref: ObjectRef) -> None:
+    """Let a function send the object, whose RENAME to the first numbered name is refused."""
+    env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv")
+    env.invoke([ref])
+    env.env.scripts.clear()
+
+
 def silent_at_name(path: str) -> Script:
     """A partner that does not answer when this name is to be given, and does not give it."""
 
@@ -174,9 +181,7 @@ def test_number_of_an_object_that_is_gone_is_not_used_again_once_its_announcemen
 ) -> None:
     env = environment(NUMBERED, Y)
     x, y = env.refs()
-    env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv")
-    env.invoke([x])
-    env.env.scripts.clear()
+    invoke_with_refused_name(env, x)
     for path in [path for path in env.disk.files if "partial" in path]:
         del env.disk.files[path]
     del env.s3.objects["x"]
@@ -368,9 +373,7 @@ def test_number_of_an_object_that_other_rules_deliver_goes_to_the_next_one(rules
     plain = dataclasses.replace(NUMBERED, companions=())
     env = environment(plain, Y)
     x, y = env.refs()
-    env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv")
-    env.invoke([x])
-    env.env.scripts.clear()
+    invoke_with_refused_name(env, x)
     env.rules = rules
     env.settle([x])
     env.rules = plain
@@ -477,9 +480,7 @@ def test_object_that_the_partner_may_know_by_its_number_takes_no_other_one(
 ) -> None:
     env = environment(NUMBERED, Y)
     x, _ = env.refs()
-    env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv")
-    env.invoke([x])
-    env.env.scripts.clear()
+    invoke_with_refused_name(env, x)
     edit(env)
     env.invoke([x])
     assert isinstance(env.outcomes[x], LedgerError), env.outcomes[x]
