@@ -22,6 +22,7 @@ from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.errors import ConnectionLost, DeliveryError, RequestRefused
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
+from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.faults.sftp_server import (
     FAILURE,
     NO_SPACE_ON_FILESYSTEM,
@@ -54,7 +55,11 @@ pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 KEY = "report.csv"
 OLD = b"the old file, complete"
 NEW = os.urandom(6 * 1024 * 1024 + 12345)  # 25 ranges: more than the streams can have in flight at first
-SHORT = short(connect=3, handshake=1.5, login=1.5, reply=0.8)
+SHORT = short(connect=3, handshake=1.5, login=1.5, reply=1.5)
+"""For servers that stop answering."""
+
+PATIENT = Timeouts(connect=60, handshake=60, login=60, reply=60)
+"""For all other servers: a busy machine may let them answer late."""
 
 streams = pytest.mark.parametrize("streams", [1, 2, 3], ids=["one stream", "two channels", "three streams"])
 
@@ -81,6 +86,7 @@ class StreamsEnvironment:
     def error_of_delivery(self) -> DeliveryError | None:
         """Deliver during the fault; return the error. An error leaves the old file, success the new one."""
         error = None
+        (self.server.root / KEY).write_bytes(OLD)
         try:
             self.deliver()
         except DeliveryError as raised:
@@ -113,6 +119,7 @@ def start(root: Path, fault: Fault, streams: int) -> Iterator[Start]:
             *args: Any,
             hide: tuple[str, ...] = (),
             options: dict[str, Any] | None = None,
+            timeouts: Timeouts = PATIENT,
             **kwargs: Any,
         ) -> StreamsEnvironment:
             (root / KEY).write_bytes(OLD)
@@ -122,7 +129,7 @@ def start(root: Path, fault: Fault, streams: int) -> Iterator[Start]:
             proxy = stack.enter_context(tcp_proxy(server.port))
             # Where one connection is allowed, the second stream is a channel.
             client = client_for(
-                server, port=proxy.port, max_connections=1 if streams == 2 else streams, timeouts=SHORT
+                server, port=proxy.port, max_connections=1 if streams == 2 else streams, timeouts=timeouts
             )
             stack.callback(client.close)
             return StreamsEnvironment(server, proxy, client, streams)
@@ -223,7 +230,7 @@ def test_full_disk_fails_the_delivery_and_leaves_no_file(
 def test_stalled_request_times_out_or_another_stream_takes_over(
     operation: str, nth: int, streams: int, start: Start, fault: Fault
 ) -> None:
-    env = start(Stalls, operation, nth=nth)
+    env = start(Stalls, operation, nth=nth, timeouts=SHORT)
     error = fail_or_deliver_then_deliver(env, fault)
     assert streams > 1 or isinstance(error, ConnectionLost)
     assert error is None or re.search("did not answer in time|took no more data for too long", error.reason)
@@ -239,10 +246,13 @@ CUTS = [3_000, 500_000, 1_500_000]
 def test_broken_connection_fails_or_another_stream_takes_over(
     action: str, at: int, number: int, streams: int, start: Start
 ) -> None:
-    env = start()
+    env = start(timeouts=SHORT)
     env.proxy.plans = {number: Plan(action=action, to_server=at)}  # type: ignore[arg-type] # one of the three
-    error = env.error_of_delivery()
-    assert env.proxy.connections > number, "the connection that breaks was never made"
+    error = None
+    # The streams share the work: this one may have sent less than that, or was not needed.
+    while not env.proxy.broken:
+        error = env.error_of_delivery()
+        assert error is None or env.proxy.broken
     assert streams > 1 or error is not None
     env.deliver()
 
@@ -253,7 +263,7 @@ def test_broken_connection_fails_or_another_stream_takes_over(
 def test_connection_broken_towards_the_client_fails_the_delivery(
     action: str, at: int, streams: int, start: Start
 ) -> None:
-    env = start()
+    env = start(timeouts=SHORT)
     env.proxy.plan = Plan(action=action, to_client=at)  # type: ignore[arg-type] # one of the two
     assert env.error_of_delivery() is not None
     env.proxy.plan = Plan()
@@ -351,7 +361,7 @@ def test_small_windows_and_other_algorithms_leave_the_bytes_unchanged(
 @streams
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no TCP_USER_TIMEOUT")
 def test_server_that_stops_reading_on_all_streams_times_out(streams: int, start: Start) -> None:
-    env = start()
+    env = start(timeouts=SHORT)
     env.proxy.plan = Plan(action="stall", to_server=700_000)
     assert isinstance(env.error_of_delivery(), ConnectionLost)
     env.proxy.plan = Plan()

@@ -58,6 +58,7 @@ class TcpProxy:
         plans: For single ones of them, by their number from 0 on.
         at_most: So many may be open at a time, further ones are closed at once; None: any number.
         connections: How many came so far.
+        broken: How many of them a plan has broken so far.
     """
 
     def __init__(self, target_port: int, *, port: int = 0) -> None:
@@ -75,6 +76,10 @@ class TcpProxy:
         self.connections = 0
         self._thread = threading.Thread(target=self._accept, name="tcp proxy", daemon=True)
         self._thread.start()
+
+    @property
+    def broken(self) -> int:
+        return sum(pair.broken.is_set() for pair in self._pairs)
 
     def stall(self) -> None:
         """Stop moving bytes on the connections that are open now, without closing them."""
@@ -116,6 +121,7 @@ class _Pair:
 
     def __init__(self, client: socket.socket, target_port: int, plan: Plan, closing: threading.Event) -> None:
         self.stalled = threading.Event()
+        self.broken = threading.Event()
         self._client = client
         self._server: socket.socket | None = None
         self._target_port = target_port
@@ -167,6 +173,7 @@ class _Pair:
         with suppress(OSError), self._line_to(target) as send:
             while not self.stalled.is_set():
                 if limit is not None and passed >= limit:
+                    self.broken.set()
                     self._act()
                     return
                 data = source.recv(_CHUNK if limit is None else min(_CHUNK, limit - passed))
