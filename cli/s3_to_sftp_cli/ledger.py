@@ -77,6 +77,11 @@ class Record:
     has_newer: bool = False
 
     @property
+    def identity(self) -> tuple[str, str, str]:
+        """Bucket, key and sort key: the same wherever the record is."""
+        return self.bucket, self.key, str(self.item["sk"])
+
+    @property
     def etag(self) -> str:
         """Of the version; empty: not known."""
         sk = str(self.item["sk"])

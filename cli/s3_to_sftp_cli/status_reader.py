@@ -1,23 +1,23 @@
 """Reads the status of a delivery: each part by itself, so that a missing permission hides one part only."""
 
-import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from s3_to_sftp.outcomes import DropRateReached, SequenceHeld, WindowClosed
 from s3_to_sftp_cli.addresses import source_addresses
 from s3_to_sftp_cli.aws import Aws, denied_action, explained
+from s3_to_sftp_cli.deliveries_today import TodaysDeliveries, todays_metrics
 from s3_to_sftp_cli.delivery import DeployedDelivery
 from s3_to_sftp_cli.doctor_checks import reserved_concurrency
 from s3_to_sftp_cli.errors import CliError
 from s3_to_sftp_cli.ledger import LedgerReader, Record
 from s3_to_sftp_cli.log_reader import LogReader
+from s3_to_sftp_cli.objects_in_flight import ObjectsInFlight
 from s3_to_sftp_cli.sequences import Sequence, read_sequences
 from s3_to_sftp_cli.status import (
     DeadLetters,
@@ -30,34 +30,18 @@ from s3_to_sftp_cli.status import (
     Today,
     TrustedHostKey,
     Unavailable,
-    Upload,
 )
 from s3_to_sftp_cli.unfinished_actions import UnfinishedActions, read_unfinished
 
-MOST_TODAY = 20_000
-"""Deliveries that are counted in the ledger; more are taken from CloudWatch."""
-
 MOST_FAILURES = 1000
 """Failed objects that are grouped."""
-
-MOST_IN_FLIGHT = 10_000
-"""Objects without a final state that are looked at, the oldest first."""
-
-STALE_SECONDS = 90
-"""Progress is written every 20 seconds. What is older is not shown as present."""
 
 _DEAD_LETTERS_KEPT = timedelta(days=14)
 _DAYS_BACK = 7
 _LOOK_FOR_HOST_KEY = timedelta(hours=2)
 """The circuit breaker lets one try at least every hour."""
 
-_LEASE_MARGIN_SECONDS = 2.0
-"""A lease lasts this much longer than the invocation's timeout."""
-
 _OFFERED_KEY = re.compile(r"It offers '[^']*' \((SHA256:[A-Za-z0-9+/]{43})\)")
-
-_Observation = tuple[int, float]
-"""Bytes that were sent, and when, in seconds since 1970."""
 
 _P = TypeVar("_P")
 
@@ -78,9 +62,9 @@ class StatusReader:
         self._aws = aws
         self._delivery = delivery
         self._ledger = ledger
-        self._today = _TodaysDeliveries(ledger)
+        self._today = TodaysDeliveries(ledger)
+        self._objects = ObjectsInFlight(delivery, ledger)
         self._unfinished: tuple[datetime, UnfinishedActions] | None = None
-        self._progress: dict[tuple[str, str, str], tuple[_Observation, ...]] = {}
 
     def read(self, now: datetime) -> Status:
         """Return the status now.
@@ -91,7 +75,7 @@ class StatusReader:
         seconds = now.timestamp()
         dead_letters = self._delivery.dead_letter_queue_url
         queue = self._delivery.queue_url
-        in_flight = _part("dynamodb", lambda: self._in_flight(seconds))
+        in_flight = _part("dynamodb", lambda: self._objects.read(seconds))
         return Status(
             at=now,
             delivery=self._delivery,
@@ -204,76 +188,6 @@ class StatusReader:
         )
         return {part: int(answer["Attributes"].get(name, 0)) for part, name in names.items()}
 
-    def _in_flight(self, now: float) -> InFlight:
-        records = self._ledger.in_flight()
-        oldest: datetime | None = None
-        looked_at = waiting = sending = for_number = for_drop = 0
-        windows: list[float] = []
-        next_tries: list[float] = []
-        uploads: list[Upload] = []
-        seen: dict[tuple[str, str, str], tuple[_Observation, ...]] = {}
-        for looked_at, record in enumerate(islice(records, MOST_IN_FLIGHT), start=1):  # noqa: B007 - the last counts
-            if not record.is_being_sent(now):
-                oldest = oldest or record.changed or record.first_seen
-                waiting += 1
-                for_number += record.error == SequenceHeld.__name__
-                for_drop += record.error == DropRateReached.__name__
-                if record.error == WindowClosed.__name__:
-                    windows.append(record.next_try or now)
-                if record.next_try is not None:
-                    next_tries.append(record.next_try)
-                continue
-            sending += 1
-            if (upload := self._upload(record, now)) is not None:
-                seen[_identity(record)] = self._last_two(record, (upload.sent, upload.at))
-                uploads.append(upload)
-        self._progress = seen
-        return InFlight(
-            oldest=oldest,
-            waiting=waiting,
-            next_try=min(next_tries, default=None),
-            uploads=tuple(sorted(uploads, key=lambda each: each.total, reverse=True)),
-            others_being_sent=sending - len(uploads),
-            is_complete=looked_at < MOST_IN_FLIGHT,
-            waiting_for_number=for_number,
-            waiting_for_window=len(windows),
-            opens_at=min(windows, default=None),
-            waiting_for_drop=for_drop,
-        )
-
-    def _last_two(self, record: Record, observation: _Observation) -> tuple[_Observation, ...]:
-        """Return the last two observations that differ, this one included."""
-        before = self._progress.get(_identity(record), ())
-        return before if observation in before[-1:] else (*before, observation)[-2:]
-
-    def _upload(self, record: Record, now: float) -> Upload | None:
-        """Return the upload; None: it has no progress, or stale progress.
-
-        Its rate is that between the last two observations of a reader that looks again. At the first look it
-        is that since the invocation has begun, which is known from the lease and the function's timeout,
-        without the bytes that earlier invocations had sent.
-        """
-        progress = record.progress
-        if not progress or now - float(progress["at"]) > STALE_SECONDS:
-            return None
-        sent, at = int(progress["bytes"]), float(progress["at"])
-        observed = self._last_two(record, (sent, at))
-        # Fewer bytes than before: the object is sent anew.
-        since = observed[0] if len(observed) == 2 and observed[0] < (sent, at) else self._at_start(record)
-        rate = None
-        if since is not None and at > since[1] and sent > since[0]:
-            rate = (sent - since[0]) / (at - since[1])
-        return Upload(
-            bucket=record.bucket, key=record.key, sent=sent, total=int(progress["total"]), at=at, rate=rate
-        )
-
-    def _at_start(self, record: Record) -> _Observation | None:
-        timeout = self._delivery.configuration.get("Timeout")
-        if not timeout:
-            return None
-        resumed_at = (record.item.get("checkpoint") or {}).get("offset", 0)
-        return int(resumed_at), record.lease_until - float(timeout) - _LEASE_MARGIN_SECONDS
-
     def _dead_letters(self, url: str, now: datetime) -> DeadLetters:
         count = sum(self._messages(url).values())
         if not count:
@@ -310,124 +224,10 @@ class StatusReader:
             return Unavailable(action=action or "", message="" if action else explained(error).message)
 
 
-class _TodaysDeliveries:
-    """Counts today's deliveries; looks only at those that it has not seen."""
-
-    def __init__(self, ledger: LedgerReader) -> None:
-        self._ledger = ledger
-        self._start(date.min)
-
-    def _start(self, day: date) -> None:
-        self._day = day
-        self._since: datetime | None = None
-        self._at_since: set[tuple[str, str, str]] = set()
-        self._size = 0
-        self._seconds: list[float] = []
-        self._count = 0
-        self._superseded = 0
-        self._superseded_since: datetime | None = None
-
-    def read(self, now: datetime) -> Today | None:
-        """Return today's deliveries; None: there are too many to count them.
-
-        Raises:
-            ClientError, BotoCoreError: The table refused, or did not answer.
-        """
-        day = now.astimezone(UTC).date()
-        if day != self._day:
-            self._start(day)
-        if self._count >= MOST_TODAY:
-            return None
-        for record in self._ledger.delivered(day, day, since=self._since):
-            self._add(record)
-            if self._count >= MOST_TODAY:
-                return None
-        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        superseded, skipped = (
-            sum(1 for _ in islice(self._ledger.in_state(state, since=midnight), MOST_TODAY))
-            for state in ("SUPERSEDED", "SKIPPED")
-        )
-        return Today(
-            day=day,
-            delivered=self._count,
-            size=self._size,
-            p95=percentile(self._seconds, 95),
-            superseded=superseded,
-            skipped=skipped,
-            source="ledger",
-        )
-
-    def _add(self, record: Record) -> None:
-        identity = _identity(record)
-        if record.changed == self._since:
-            if identity in self._at_since:
-                return
-        else:
-            self._since, self._at_since = record.changed, set()
-        self._at_since.add(identity)
-        self._count += 1
-        self._size += record.size or 0
-        if record.changed and record.first_seen and not record.earlier_receipts:
-            self._seconds.append((record.changed - record.first_seen).total_seconds())
-
-
-def todays_metrics(cloudwatch: Any, function: str, now: datetime) -> Today:
-    """Return today's deliveries as the metrics count them.
-
-    Raises:
-        ClientError, BotoCoreError: CloudWatch refused, or did not answer.
-    """
-    day = now.astimezone(UTC).date()
-    wanted = {
-        "delivered": ("Delivered", "Sum"),
-        "bytes": ("DeliveredBytes", "Sum"),
-        "p95": ("DeliverySeconds", "p95"),
-        "superseded": ("Superseded", "Sum"),
-    }
-    dimensions = [
-        {"Name": "function_name", "Value": function},
-        {"Name": "service", "Value": "s3-to-sftp"},
-    ]
-    answer = cloudwatch.get_metric_data(
-        StartTime=datetime(day.year, day.month, day.day, tzinfo=UTC),
-        EndTime=now,
-        MetricDataQueries=[
-            {
-                "Id": name,
-                "MetricStat": {
-                    "Metric": {"Namespace": "S3ToSftp", "MetricName": metric, "Dimensions": dimensions},
-                    "Period": 86_400,
-                    "Stat": statistic,
-                },
-            }
-            for name, (metric, statistic) in wanted.items()
-        ],
-    )
-    values = {each["Id"]: each["Values"] for each in answer["MetricDataResults"]}
-    return Today(
-        day=day,
-        delivered=int(sum(values.get("delivered", ()))),
-        size=int(sum(values.get("bytes", ()))),
-        p95=max(values.get("p95", ()), default=None),
-        superseded=int(sum(values.get("superseded", ()))),
-        source="cloudwatch",
-    )
-
-
-def percentile(values: Iterable[float], share: int) -> float | None:
-    """Return the smallest of the values that this many percent of them do not exceed; None: there is none."""
-    ordered = sorted(values)
-    return ordered[max(math.ceil(len(ordered) * share / 100) - 1, 0)] if ordered else None
-
-
 def offered_host_key(hint: str) -> str:
     """Return the fingerprint of the host key that the server offers, as the hint of HostKeyRefused says."""
     found = _OFFERED_KEY.search(hint)
     return found[1] if found else ""
-
-
-def _identity(record: Record) -> tuple[str, str, str]:
-    return record.bucket, record.key, str(record.item["sk"])
 
 
 def _part(service: str, read: Callable[[], _P]) -> _P | Unavailable:

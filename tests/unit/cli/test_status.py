@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp_cli import status_reader, unfinished_actions
+from s3_to_sftp_cli import deliveries_today, status_reader, unfinished_actions
 from s3_to_sftp_cli.commands import status as status_command
+from s3_to_sftp_cli.deliveries_today import percentile, todays_metrics
 from s3_to_sftp_cli.ledger import LedgerReader
 from s3_to_sftp_cli.status import InFlight, Today
-from s3_to_sftp_cli.status_reader import StatusReader, offered_host_key, percentile, todays_metrics
+from s3_to_sftp_cli.status_reader import StatusReader, offered_host_key
 from s3_to_sftp_cli.unfinished_actions import UnfinishedActions
 from tests.support.cli import FUNCTION, CliEnvironment, check_schema
 from tests.support.ledger_environment import ref
@@ -486,7 +487,7 @@ class Counting:
 def test_too_many_deliveries_are_taken_from_the_metrics(
     cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status_reader, "MOST_TODAY", 2)
+    monkeypatch.setattr(deliveries_today, "MOST_TODAY", 2)
     monkeypatch.setattr(
         status_reader,
         "todays_metrics",
@@ -546,7 +547,7 @@ def test_missing_permission_hides_one_part_and_names_the_action(
 def test_missing_permission_for_metrics_is_shown_where_they_would_be(
     cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status_reader, "MOST_TODAY", 1)
+    monkeypatch.setattr(deliveries_today, "MOST_TODAY", 1)
     cli.delivered()
     cli.refused.add("cloudwatch:GetMetricData")
     assert line(cli.run("status").stdout, "today") == "not allowed: cloudwatch:GetMetricData"
