@@ -10,13 +10,13 @@ from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from rich.console import Console
 from rich.text import Text
 
-from s3_to_sftp_cli.commands.objects import bucket_option
 from s3_to_sftp_cli.context import Context, shared_options
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import labelled, printable
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.object_name import parse_object_name
 from s3_to_sftp_cli.object_selection import possible_buckets, versions_by_bucket
+from s3_to_sftp_cli.operator_request import bucket_option
 from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.sizes import size_text
 from s3_to_sftp_cli.times import from_epoch, local_now

@@ -552,7 +552,7 @@ def test_cancel_is_refused_when_a_function_was_faster(
         account.ledger.lease(A)
         return record
 
-    monkeypatch.setattr("s3_to_sftp_cli.commands.objects.find_version", slow)
+    monkeypatch.setattr("s3_to_sftp_cli.commands.settle.find_version", slow)
     text = account.run("cancel", A.key, "--reason", "r", code=ExitCode.CONFLICT)
     assert "has changed since it was read" in text
     assert account.ledger.state(A) == "SENDING"
@@ -646,7 +646,7 @@ def test_dead_letter_that_cannot_be_removed_is_said_after_the_change(
     def denied(*_: Any) -> int:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ReceiveMessage")
 
-    monkeypatch.setattr("s3_to_sftp_cli.commands.objects.remove_dead_letters", denied)
+    monkeypatch.setattr("s3_to_sftp_cli.commands.settle.remove_dead_letters", denied)
     text = account.run("confirm", A.key, "--reason", "r", code=ExitCode.DENIED)
     assert "in/a.csv is DELIVERED, and its dead letter could not be removed" in text
     assert account.ledger.state(A) == "DELIVERED"
@@ -684,7 +684,7 @@ def test_interrupted_resend_has_told_how_to_continue(
     time.sleep(0.01)
     arguments = ("resend", "--delivered", "1h..", "--reason", "r", "--yes")
     with monkeypatch.context() as patched:
-        patched.setattr("s3_to_sftp_cli.commands.objects.Sender", InterruptedSender)
+        patched.setattr("s3_to_sftp_cli.commands.resend.Sender", InterruptedSender)
         text = account.run(*arguments, code=ExitCode.INTERRUPTED)
     (id_,) = re.findall(r"id (resend-\S+): --id continues", text)
     assert "resend: 10 of 15 objects in the queue\n" in text
@@ -705,7 +705,7 @@ def test_interrupted_resend_is_one_document_that_says_so(
     for number in range(11):
         account.ledger.deliver(ref("0A", key=f"k{number}"))
     time.sleep(0.01)
-    monkeypatch.setattr("s3_to_sftp_cli.commands.objects.Sender", InterruptedSender)
+    monkeypatch.setattr("s3_to_sftp_cli.commands.resend.Sender", InterruptedSender)
     arguments = ("resend", "--delivered", "1h..", "--reason", "r", "--yes")
     document = account.json(*arguments, code=ExitCode.INTERRUPTED)
     assert (document["objects"], document["sent"], document["interrupted"]) == (11, 10, True)
