@@ -134,11 +134,11 @@ def _job(work: Work, tool: Tool, place: _Place) -> Job:
 
 
 def _size(work: Work, tool: Tool) -> int:
-    return work.less.get(tool.name, work.size)
+    return work.less.get(str(tool), work.size)
 
 
 def _files(work: Work, tool: Tool) -> int:
-    return work.fewer.get(tool.name, work.files)
+    return work.fewer.get(str(tool), work.files)
 
 
 @functools.cache

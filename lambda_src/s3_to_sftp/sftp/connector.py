@@ -66,6 +66,27 @@ def _hints(
     return hints
 
 
+class _Turn:
+    """One of those that are not logged in yet: until the block ends, or before."""
+
+    def __init__(self, turns: threading.Semaphore) -> None:
+        self._turns = turns
+        self._has_ended = False
+
+    def __enter__(self) -> "_Turn":
+        self._turns.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Let the next one begin."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._turns.release()
+
+
 class Connector:
     """Opens connections to one server with one login.
 
@@ -252,16 +273,17 @@ class Connector:
         return None
 
     def _open_stream(self, login: Credentials, beside: FirstLogin | None = None) -> Connection:
-        with self._handshakes:
+        with _Turn(self._handshakes) as turn:
             if beside is not None:
                 beside.require_hope()
             refused, until, reason = self._refused_stream
             if login == refused and self._clock() < until:
                 raise LoginRefused(f"{reason} No further stream tries it.", hint="It will be retried.")
+            hints = _hints(self._known(), beside, login)
+            if hints:
+                hints["accepted"] = turn.end
             try:
-                connection = self._connect(
-                    self.server, login, self._timeouts, **_hints(self._known(), beside, login)
-                )
+                connection = self._connect(self.server, login, self._timeouts, **hints)
             except LoginRefused as error:
                 # A limit of sessions passes. A changed login stays refused until connection 0 has another.
                 is_limit = self._was_accepted(login, within=_LOGIN_VALID_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -19,11 +20,13 @@ from s3_to_sftp.errors import (
     PasswordExpired,
     TooManyConnections,
 )
+from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.connection import Connect, Connection
-from s3_to_sftp.sftp.connector import HANDSHAKES_AT_A_TIME
+from s3_to_sftp.sftp.connector import HANDSHAKES_AT_A_TIME, Connector
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.ssh.connect import Timeouts
+from tests.support.known_servers import MemoryKnownServers
 from tests.support.sftp_environment import CHANNEL, SERVER, SOON, stream_number, wait_for_streams
 
 OLD = Credentials(username="u", password="old")
@@ -501,6 +504,30 @@ def test_concurrent_handshakes_stay_below_max_startups_of_openssh(
         let_in.release()
     wait_for_streams(threads)
     assert len(partner.made) == 2 * most
+
+
+def test_stream_that_is_logged_in_lets_the_next_one_connect() -> None:
+    """At a known server. OpenSSH counts those that are not logged in yet, and starting SFTP takes longer."""
+    known = MemoryKnownServers()
+    starting_sftp = threading.Barrier(HANDSHAKES_AT_A_TIME + 1)
+
+    def connect(*_: object, accepted: Callable[[], None] = lambda: None, **_hints: object) -> Any:
+        accepted()
+        if stream_number():
+            with contextlib.suppress(threading.BrokenBarrierError):
+                starting_sftp.wait(SOON)
+        return FakeConnection(OLD, stream_number())
+
+    connector = Connector(SERVER, FakeSecret(), timeouts=Timeouts(), connect=connect, known=known)
+    known.known = KnownServer(host_key="SHA256:key", version="SSH-2.0-test", login=connector.login_name)
+    connector.open_first(OLD, lambda _round_trip: None)
+    wait_for_streams(
+        [
+            in_stream(number, lambda: connector.open_stream(OLD))
+            for number in range(1, HANDSHAKES_AT_A_TIME + 2)
+        ]
+    )
+    assert not starting_sftp.broken
 
 
 def test_refused_stream_frees_its_handshake_slot(pool: ConnectionPool, partner: FakePartner) -> None:
