@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Options:
 
     quick: bool
     only: tuple[str, ...]
+    runs: int | None
     output: Path
     plots: Path | None
     draw: Path | None
@@ -75,6 +76,9 @@ def _parse() -> Options:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller workloads, less than ten minutes")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="only these groups")
+    parser.add_argument(
+        "--runs", type=int, metavar="N", help="how often each tool does each work; by default 3"
+    )
     parser.add_argument("--output", type=Path, help="the JSON file; by default bench/results/<date>.json")
     parser.add_argument(
         "--plots", type=Path, help="folder for plots; by default docs/bench, with --quick none"
@@ -85,6 +89,7 @@ def _parse() -> Options:
     return Options(
         quick=given.quick,
         only=tuple(given.only),
+        runs=given.runs,
         output=given.output or REPOSITORY / "bench" / "results" / name,
         plots=given.plots or (None if given.quick else REPOSITORY / "docs" / "bench"),
         draw=given.draw,
@@ -93,7 +98,8 @@ def _parse() -> Options:
 
 def _works(options: Options) -> Sequence[Work]:
     workloads = quick_works() if options.quick else full_works()
-    return [work for work in workloads if work.group in options.only]
+    chosen = [work for work in workloads if work.group in options.only]
+    return [replace(work, runs=options.runs) for work in chosen] if options.runs else chosen
 
 
 def _check_links(scratch: Path, progress: Progress) -> list[dict[str, Any]]:

@@ -82,10 +82,14 @@ class Aws:
             raise explained(error) from None
 
     @functools.cache  # noqa: B019 - one Aws per process
-    def _client(self, service: str, *, read_timeout: float = 60, attempts: int = 3) -> Any:
+    def _session(self) -> boto3.Session:
+        """Return the one session: each reads the endpoints of all services anew."""
         # boto3 knows AWS_DEFAULT_REGION alone, the AWS CLI this one, too.
         region = self.region or os.environ.get("AWS_REGION") or None
-        session = boto3.Session(profile_name=self.profile, region_name=region)
+        return boto3.Session(profile_name=self.profile, region_name=region)
+
+    @functools.cache  # noqa: B019 - one Aws per process
+    def _client(self, service: str, *, read_timeout: float = 60, attempts: int = 3) -> Any:
         config = Config(
             connect_timeout=10,
             read_timeout=read_timeout,
@@ -93,7 +97,7 @@ class Aws:
         )
         if self.endpoint_url:
             config = config.merge(Config(s3={"addressing_style": "path"}))
-        return session.client(  # type: ignore[call-overload]
+        return self._session().client(  # type: ignore[call-overload]
             service, endpoint_url=self.endpoint_url, config=config
         )
 

@@ -38,7 +38,7 @@ PAGE_BYTES = 2**20
 RECEIPT_KB = 1.5
 LOG_KB = 1.5
 
-RUN = costs.DOCS.parent / "bench" / "results" / "2026-11-29-deployed.json"
+RUN = costs.DOCS.parent / "bench" / "results" / "2026-11-29.json"
 ROWS: list[dict[str, Any]] = json.loads(RUN.read_text())["rows"]
 
 
