@@ -18,9 +18,19 @@ BENCH = DOCS.parent / "bench" / "results" / "2026-11-29.json"
 ROWS: list[dict[str, Any]] = json.loads(BENCH.read_text())["rows"]
 
 
+_PLAIN: dict[str, object] = {
+    "variant": None,
+    "curve": None,
+    "tls": None,
+    "memory_mb": None,
+    "link_mbit": None,
+}
+
+
 def measured(what: str, **row: object) -> float:
     """Return the value in the one row of the full benchmark run with these fields."""
-    (value,) = {each[what] for each in ROWS if row.items() <= {"variant": None, **each}.items()}
+    row = {**_PLAIN, **row}
+    (value,) = {each[what] for each in ROWS if row.items() <= {**_PLAIN, **each}.items()}
     return float(value)
 
 
@@ -34,8 +44,8 @@ def line_per_tb(mb_per_s: float) -> float:
 
 OURS = measured("cpu_s_per_gb", tool="s3-to-sftp", variant=None, work="end-to-end")
 NAIVE = measured("cpu_s_per_gb", tool="naive", work="end-to-end")
-FAR_ONE = measured("mb_per_s", tool="s3-to-sftp", variant="at most 1", rtt_ms=100)
-FAR_EIGHT = measured("mb_per_s", tool="s3-to-sftp", variant="at most 8", rtt_ms=100)
+FAR_ONE = measured("mb_per_s", tool="s3-to-sftp", variant="at most 1", curve="streams", rtt_ms=100)
+FAR_EIGHT = measured("mb_per_s", tool="s3-to-sftp", variant="at most 8", curve="streams", rtt_ms=100)
 FAR_NAIVE = measured("mb_per_s", tool="naive", work="large", rtt_ms=100)
 
 WRITES = 3 + (1 + 1 + 2)
@@ -67,6 +77,11 @@ def row(page: str, beginning: str) -> list[float]:
     return [
         float(found[1]) for cell in cells if (found := re.fullmatch(r"\s*(?:up to )?\$?([\d.]+)\s*", cell))
     ]
+
+
+def test_compute_costs_per_tb_with_tls() -> None:
+    seconds = measured("cpu_s_per_gb", tool="s3-to-sftp", work="end-to-end", tls=True)
+    assert f"{seconds:.2f} s/GB, ${cpu_per_tb(seconds):.2f} per TB" in PAGE
 
 
 @pytest.mark.parametrize(
