@@ -84,7 +84,8 @@ def _naive_bundle(folder: Path, interpreter: Path) -> Path:
     botocore = importlib.util.find_spec("botocore")
     if botocore is None or botocore.origin is None:
         raise NotMeasurable("botocore is not installed")
-    shutil.copytree(Path(botocore.origin).parent / "data", naive / "botocore" / "data", dirs_exist_ok=True)
+    shutil.rmtree(naive / "botocore" / "data")
+    shutil.copytree(Path(botocore.origin).parent / "data", naive / "botocore" / "data")
     shutil.copy(_NAIVE, naive)
     subprocess.run([interpreter, "-m", "compileall", "-q", naive / _NAIVE.name], check=True)
     return naive

@@ -8,6 +8,7 @@ import from this package, and nothing that differs between two machines may reac
 import argparse
 import ast
 import functools
+import gzip
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 PACKAGE = "s3_to_sftp"
 """The function's package: at the root of the bundle, next to what it imports."""
@@ -177,7 +179,7 @@ def build(source: Path, output: Path, target: Target) -> None:
     packages = output / LAYER_ROOT if target.layer else output
     _install(source / target.lock, packages, target)
     _remove_traces(packages)
-    _remove_unused_services(packages)
+    keep_used_services(packages)
     for path in () if target.layer else source_files(source):
         copy = output / PACKAGE / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -291,14 +293,43 @@ def _remove_traces(output: Path) -> None:
             (metadata / name).unlink(missing_ok=True)
 
 
-def _remove_unused_services(output: Path) -> None:
-    """Delete what botocore knows of services that the function does not use.
+def keep_used_services(output: Path) -> None:
+    """Delete what botocore knows of services that the function does not use, and what describes the others.
 
-    There are 400. For each client that it makes, a fresh function would look at all of them.
+    There are 400. For each client that it makes, a fresh function would look at all of them, and read
+    megabytes of endpoints and descriptions.
     """
-    for service in (output / "botocore" / "data").glob("*/"):
+    data = output / "botocore" / "data"
+    if not data.is_dir():
+        return  # nothing needs it
+    for service in data.glob("*/"):
         if service.is_dir() and service.name not in SERVICES:
             shutil.rmtree(service)
+    for path in [*data.glob("*/*/*.json*")]:
+        text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        path.unlink()
+        if not path.name.startswith("examples"):
+            _write_json(path.with_name(path.name.removesuffix(".gz")), _undescribed(json.loads(text)))
+    endpoints = json.loads((data / "endpoints.json").read_text())
+    for partition in endpoints["partitions"]:
+        known = partition["services"]
+        partition["services"] = {name: known[name] for name in known if name in SERVICES}
+    _write_json(data / "endpoints.json", endpoints)
+
+
+def _undescribed(value: Any) -> Any:
+    """Return a part of a model without descriptions. A member of that name is an object, not a text."""
+    if isinstance(value, dict):
+        return {
+            key: _undescribed(each)
+            for key, each in value.items()
+            if key != "documentation" or not isinstance(each, str)
+        }
+    return [_undescribed(each) for each in value] if isinstance(value, list) else value
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, separators=(",", ":")))
 
 
 def _compile(output: Path, target: Target) -> None:

@@ -1,5 +1,7 @@
 """The bundle itself: reproducible, for the requested CPU and Python, and named by its fingerprint."""
 
+import gzip
+import json
 import os
 import re
 import stat
@@ -67,7 +69,27 @@ class TestBundle:
         assert of_source <= bundle_builder.SERVICES
         data = bundle / "botocore" / "data"
         assert {path.name for path in data.iterdir() if path.is_dir()} == bundle_builder.SERVICES
-        assert (data / "endpoints.json").is_file()
+        endpoints = json.loads((data / "endpoints.json").read_text())
+        assert endpoints["partitions"]
+        for partition in endpoints["partitions"]:
+            assert set(partition["services"]) <= bundle_builder.SERVICES
+
+    def test_models_of_services_are_whole_but_for_descriptions(self, tmp_path: Path) -> None:
+        service = tmp_path / "botocore" / "data" / "sqs" / "2012-11-05"
+        service.mkdir(parents=True)
+        (service.parents[1] / "endpoints.json").write_text('{"partitions": [{"services": {}}]}')
+        member = {"shape": "String", "documentation": "<p>What it is.</p>"}
+        model = {"documentation": "d", "shapes": {"S": {"members": {"documentation": member}, "enum": ["a"]}}}
+        (service / "service-2.json.gz").write_bytes(gzip.compress(json.dumps(model).encode()))
+        (service / "waiters-2.json").write_text('{"waiters": {"documentation": 1}}')
+        (service / "examples-1.json").write_text("{}")
+        bundle_builder.keep_used_services(tmp_path)
+        assert {path.name: json.loads(path.read_text()) for path in service.iterdir()} == {
+            "service-2.json": {
+                "shapes": {"S": {"members": {"documentation": {"shape": "String"}}, "enum": ["a"]}}
+            },
+            "waiters-2.json": {"waiters": {"documentation": 1}},
+        }
 
     def test_bundle_contains_no_build_metadata(self, bundle: Path) -> None:
         unwanted = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", ".lock", "bin", "py.typed"}
