@@ -26,8 +26,9 @@ setup: .venv/.ready node_modules/.ready  ## create the environments (all other t
 
 # uv where it can reach a package index by itself, else pip with the machine's own settings.
 .venv/.ready: requirements.txt requirements-dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.13 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  found=$$(command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1 || echo "not on this machine"); \
+	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$found. Try: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@echo "creating .venv (once) ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep '^uv==' requirements-dev.txt)"
@@ -143,7 +144,7 @@ bench: setup .venv/.bench-ready  ## measure beside sftp, rclone, lftp, asyncssh,
 bench-quick: setup .venv/.bench-ready  ## smaller workloads, about ten minutes
 	@$(BIN)/python -m bench --quick
 
-lock: setup  ## update the hash locks of the function, the local AWS and the template scanner
+lock: setup  ## update the hash locks: function, local AWS, template scanner, build backend
 	@uv pip compile -q --upgrade --generate-hashes --python-version 3.13 \
 	  --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" \
@@ -161,6 +162,9 @@ lock: setup  ## update the hash locks of the function, the local AWS and the tem
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  tests/infra/checkov/requirements.in -o tests/infra/checkov/requirements.txt
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  release/build-requirements.in -o release/build-requirements.txt
 
 audit: setup  ## known vulnerabilities of what the locks pin; says so where no database answers
 	@$(BIN)/python -m release audit

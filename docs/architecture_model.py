@@ -30,6 +30,9 @@ NOT_DRAWN = {
 }
 """Type of a resource -> why it is no box."""
 
+FUNCTIONS_OF_CDK = ("BucketNotificationsHandler", "CustomVpcRestrictDefaultSG")
+"""How the names of functions begin that CDK adds for what CloudFormation cannot do during a deployment."""
+
 _BOXES = {
     "AWS::S3::Bucket": "bucket",
     "AWS::SecretsManager::Secret": "secret",
@@ -102,9 +105,10 @@ def _kind(name: str, resources: Resources) -> str:
             return "schedules" if "ScheduleExpression" in properties else "rule"
         case "AWS::Logs::LogGroup":
             return "log" if name in refs(_function(resources)["LoggingConfig"]) else "network"
-        case "AWS::Lambda::Function":
-            # CDK has functions of its own, which configure notifications during deployments.
-            return "function" if properties is _function(resources) else ""
+        case "AWS::Lambda::Function" if properties is _function(resources):
+            return "function"
+        case "AWS::Lambda::Function" if name.startswith(FUNCTIONS_OF_CDK):
+            return ""
     if kind not in NOT_DRAWN:
         raise Unknown(
             f"{name} is of type {kind}: give it a kind in architecture_model.py, or say why it is not drawn."

@@ -128,6 +128,16 @@ IMPLIED = {
 """Edge -> why it has no arrow."""
 
 
+SEVERAL = {
+    "bucket": "one is created, and any number is brought",
+    "schedules": "canary, cut-off",
+    "layers": "rules, OpenPGP",
+    "network": "all that addresses need",
+    "alarms": "the box says how many",
+}
+"""Kind -> why one box stands for several resources. A template has one of each other kind."""
+
+
 def default_template() -> dict[str, Any]:
     """Return the template of a delivery whose arguments are all at their defaults."""
     stack = _stack()
@@ -183,6 +193,8 @@ def draw(default: Model, full: Model) -> str:
     """
     _check("kinds", set(full.counts), set(PLACES))
     _check("edges", set(full.edges), _drawn_edges(full) | IMPLIED.keys())
+    _check_counts(default)
+    _check_counts(full)
     drawn = [line for edge in LINES for line in _draw_line(edge, default, full)]
     drawn += [line for kind in PLACES for line in _draw_box(kind, default, full)]
     return picture(
@@ -206,6 +218,12 @@ def _check(what: str, have: set[Any], drawn: set[Any]) -> None:
         raise Unknown(f"The picture lacks {what} of the template: {sorted(missing)}. Give them a place.")
     if extra := drawn - have:
         raise Unknown(f"The picture has {what} that no template has: {sorted(extra)}. Remove them.")
+
+
+def _check_counts(model: Model) -> None:
+    several = {kind: count for kind, count in model.counts.items() if count > 1 and kind not in SEVERAL}
+    if several:
+        raise Unknown(f"One box stands for several: {several}. Give them kinds, or a reason in SEVERAL.")
 
 
 def _draw_box(kind: str, default: Model, full: Model) -> Iterator[str]:

@@ -64,9 +64,16 @@ def _check(output: Path, tag: str | None) -> None:
 
 
 def _require_publishable(version: str, tag: str | None) -> None:
-    changes = changelog.PATH.read_text()
+    from release import public_api
+
     found = list(
-        readiness.obstacles(tag or f"v{version}", version=version, address=project.address(), changes=changes)
+        readiness.obstacles(
+            tag or f"v{version}",
+            version=version,
+            address=project.address(),
+            changes=changelog.PATH.read_text(),
+            unlisted=public_api.unlisted(),
+        )
     )
     if tag:
         from cdk_s3_to_sftp.bundle_builder import can_compile

@@ -20,8 +20,9 @@ LOCKS = (
     Path("lambda_src/s3_to_sftp/requirements-openpgp.txt"),
     Path("local/requirements.txt"),
     Path("tests/infra/checkov/requirements.txt"),
+    Path("release/build-requirements.txt"),
 )
-"""What is shipped, and what only tests install."""
+"""What is shipped, what only tests install, and what builds a release."""
 
 SERVICES = (("--vulnerability-service=pypi",), ("--vulnerability-service=osv",))
 """Options of pip-audit for the databases, in the order in which they are asked."""

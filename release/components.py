@@ -19,18 +19,15 @@ from cdk_s3_to_sftp.bundle_builder import MANIFESTS
 from release.project import NotReady
 
 STATED_OTHERWISE = {
-    # Its metadata say "MIT", the file with the text is that of MIT No Attribution.
-    "aws-lambda-powertools": "MIT-0",
-    # "Dual License", with two classifiers.
-    "python-dateutil": "Apache-2.0 OR BSD-3-Clause",
-    # "Apache License 2.0".
-    "s3transfer": "Apache-2.0",
-    # A classifier alone.
-    "pysequoia": "Apache-2.0",
+    # The file with the text is that of MIT No Attribution, as a classifier says, too.
+    ("aws-lambda-powertools", "MIT"): "MIT-0",
+    # With two classifiers.
+    ("python-dateutil", "Dual License"): "Apache-2.0 OR BSD-3-Clause",
+    ("s3transfer", "Apache License 2.0"): "Apache-2.0",
     # A component of cryptography, which names no licence. Since OpenSSL 3.0.
-    "openssl": "Apache-2.0",
+    ("openssl", ""): "Apache-2.0",
 }
-"""Library -> its licence in SPDX, where its metadata have it in other words."""
+"""Library and what its metadata say -> its licence in SPDX. What says something else is read anew."""
 
 _TEXTS = re.compile(r"(LICEN[CS]E|NOTICE|COPYING)", re.IGNORECASE)
 
@@ -100,8 +97,8 @@ def _component(folder: Path, environment: Mapping[str, Any]) -> Component:
 
 
 def _licence(name: str, metadata: Message) -> str:
-    stated = metadata["License-Expression"] or metadata["License"] or ""
-    return STATED_OTHERWISE.get(canonicalize_name(name)) or str(stated).strip()
+    stated = str(metadata["License-Expression"] or metadata["License"] or "").strip()
+    return STATED_OTHERWISE.get((canonicalize_name(name), stated), stated)
 
 
 def _requires(metadata: Message, environment: Mapping[str, Any]) -> Iterator[str]:
@@ -121,7 +118,7 @@ def _inside(folder: Path) -> Iterator[Component]:
                 version=version,
                 # Without where the wheel was built from.
                 purl=each.get("purl", "").partition("?")[0],
-                licence=_stated(each) or STATED_OTHERWISE.get(name, ""),
+                licence=STATED_OTHERWISE.get((name, stated := _stated(each)), stated),
                 texts={},
                 requires=frozenset(),
                 inside=(),

@@ -26,6 +26,12 @@ _BUILT_ELSEWHERE = ("cdk.out", "node_modules", "build", "dist", "site")
 _OTHER_TIME = 1_000_000_000
 """Of the files in the copy: September 2001."""
 
+_BUILDERS = REPOSITORY / "release" / "build-requirements.txt"
+"""The build backend with its hashes: it writes its own version into the wheel."""
+
+_CHANGE_BUILDS = ("PYTHON", "HATCH_", "SOURCE_DATE_EPOCH")
+"""How variables begin that would make a build, or what is tried, depend on the machine."""
+
 _LINKS = {"href", "src", "srcset"}
 
 
@@ -38,7 +44,8 @@ def build(source: Path, output: Path) -> tuple[Path, Path]:
     Raises:
         NotReady: They cannot be built.
     """
-    _run([sys.executable, "-m", "uv", "--quiet", "build", f"--out-dir={output}", str(source)])
+    pinned = [f"--build-constraint={_BUILDERS}", "--require-hashes"]
+    _run([sys.executable, "-m", "uv", "--quiet", "build", *pinned, f"--out-dir={output}", str(source)])
     (sdist,), (wheel,) = output.glob("*.tar.gz"), output.glob("*.whl")
     return sdist, wheel
 
@@ -143,7 +150,7 @@ def _environment(folder: Path, file: Path) -> Path:
 
 
 def _run(command: list[str], *, cwd: Path | None = None, **variables: str) -> str:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_CHANGE_BUILDS)}
     if cwd is not None:
         # A user's environment, where Node is in the wheel and nothing of this checkout is found.
         kept["PATH"] = os.pathsep.join([str(Path(command[0]).parent), "/usr/bin", "/bin"])

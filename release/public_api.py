@@ -1,7 +1,8 @@
 """The names that a version promises to keep, one a line: `python -m release.public_api` writes them down.
 
 docs/reference/versioning.md says what the promise is. Lines that begin with `required` are the other way
-round: there may be fewer of them, and not more.
+round: there may be fewer of them, and not more. What stands in brackets behind a field is what programs that
+read it have been told of its value.
 """
 
 from __future__ import annotations
@@ -12,20 +13,28 @@ import enum
 import inspect
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+from aws_cdk import aws_lambda as lambda_
 
 import cdk_s3_to_sftp
+from cdk_s3_to_sftp.bundling import RUNTIME
+from cdk_s3_to_sftp.ledger import INDEX
 from cdk_s3_to_sftp.partner_file import EXAMPLES
 from cdk_s3_to_sftp.template_parameters import PARAMETERS
+from cdk_s3_to_sftp.template_stack import synthesise
+from release import schema_fields
 from release.project import REPOSITORY
 from s3_to_sftp.rules import profiles
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import VARIABLES
-from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.state.items import State
+from s3_to_sftp.state.ledger import SentContent
+from s3_to_sftp.state.receipt import Receipt, sent_details
+from s3_to_sftp_cli.errors import ExitCode
 from s3_to_sftp_cli.main import COMMANDS, cli
 
 PATH = REPOSITORY / "docs" / "reference" / "public-api.txt"
@@ -45,6 +54,10 @@ NOT_PROMISED = {
 }
 """What other modules of ours need of an exported class."""
 
+_HOLD_DATA = {
+    "AWS::S3::Bucket", "AWS::SecretsManager::Secret", "AWS::DynamoDB::Table", "AWS::SQS::Queue",
+    "AWS::Logs::LogGroup",
+}  # fmt: skip
 _REQUIRED = "required "
 _EVENTS = REPOSITORY / "docs" / "events"
 _DOCUMENTS = REPOSITORY / "docs" / "reference" / "cli-json"
@@ -56,20 +69,31 @@ def names() -> set[str]:
         *_construct(),
         *(f"partner.toml {each}" for each in EXAMPLES),
         *(f"template {each}" for each in PARAMETERS),
+        *_template(),
         *(f"variable {each}" for each in VARIABLES),
         *_events(),
-        *_receipt(),
+        *_ledger(),
         *_commands(),
         *_documents(),
     }
 
 
+def unlisted() -> list[str]:
+    """Return what this tree has and the list has not, in its order."""
+    return sorted(names() - set(PATH.read_text().splitlines()))
+
+
 def breaks(before: Iterable[str], now: Iterable[str]) -> list[str]:
     """Return a sentence for each line whose change would break somebody."""
-    old, new = set(before), set(now)
-    gone = {each for each in old - new if not each.startswith(_REQUIRED)}
-    needed = {each for each in new - old if each.startswith(_REQUIRED) and _owner(each) in old}
-    return [*(f"gone: {each}" for each in sorted(gone)), *(f"now {each}" for each in sorted(needed))]
+    old, new = ({schema_fields.name_of(each): each for each in lines} for lines in (before, now))
+    gone = {each for each in old.keys() - new.keys() if not each.startswith(_REQUIRED)}
+    added = {each for each in new.keys() - old.keys() if each.startswith(_REQUIRED)}
+    changed = [each for each in sorted(old.keys() & new.keys()) if schema_fields.breaks(old[each], new[each])]
+    return [
+        *(f"gone: {each}" for each in sorted(gone)),
+        *(f"now {each}" for each in sorted(added) if _owner(each) in old),
+        *(f"changed: {old[each]} is {new[each].removeprefix(each).strip()}" for each in changed),
+    ]
 
 
 def _owner(required: str) -> str:
@@ -148,49 +172,58 @@ def _events() -> Iterator[str]:
         schema = json.loads(path.read_text())
         name = schema["properties"]["detail-type"]["const"]
         yield f"event {name}"
-        yield from (f"event {name}: {each}" for each in _fields(schema["properties"]["detail"]))
+        yield f"event {name}: source {schema['properties']['source']['const']}"
+        yield from schema_fields.fields(f"event {name}", schema["properties"]["detail"], root=schema)
 
 
 def _documents() -> Iterator[str]:
     for path in sorted(_DOCUMENTS.glob("*.schema.json")):
-        name = path.name.partition(".")[0]
-        yield from (f"json {name}: {each}" for each in _fields(json.loads(path.read_text())))
+        schema = json.loads(path.read_text())
+        yield from schema_fields.fields(f"json {path.name.partition('.')[0]}", schema, root=schema)
 
 
-def _fields(schema: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    for name, each in schema.get("properties", {}).items():
-        yield f"{path}{name}"
-        yield from _fields(each, f"{path}{name}.")
-        yield from _fields(each.get("items", {}), f"{path}{name}[].")
-
-
-def _receipt() -> Iterator[str]:
+def _ledger() -> Iterator[str]:
+    yield f"ledger index {INDEX}"
+    yield from (f"ledger state {each}" for each in State)
+    digests = {"sha256": "0"}
+    sent = SentContent(transforms=("t",), source_size=1, digests=digests, about={"signed_by": "0"})
     full = Receipt(
         ref=ObjectRef(bucket="b", key="k"),
         remote_path="/k",
         size=1,
-        seconds=1.0,
+        seconds=1.5,
         checksum_algorithm="CRC32",
         checksum="AAAA",
         sha256="0",
         streams=1,
         host_key_fingerprint="SHA256:0",
         recovered=True,
+        details={"sequence": 1, "companions": ["/k.done"], **sent_details(sent)},
     )
     yield from (f"receipt {each}" for each in full.as_item(request_id="r"))
 
 
+def _template() -> Iterator[str]:
+    template = synthesise(architecture=lambda_.Architecture.X86_64, runtime=RUNTIME, bundle_key="k")
+    yield from (f"template output {each}" for each in template["Outputs"])
+    # Another id would be another, empty resource.
+    for name, each in template["Resources"].items():
+        if each["Type"] in _HOLD_DATA:
+            yield f"template resource {name} {each['Type']}"
+
+
 def _commands() -> Iterator[str]:
+    yield from (f"exit code {each.value} {each.name}" for each in ExitCode)
     context = click.Context(cli)
     for name in COMMANDS:
         command = cli.get_command(context, name)
         yield f"command {name}"
         for parameter in command.params if command else ():
-            is_option = isinstance(parameter, click.Option)
-            shown = max(parameter.opts, key=len) if is_option else parameter.human_readable_name
-            yield f"command {name} {shown}"
+            options = [*parameter.opts, *parameter.secondary_opts]
+            shown = options if isinstance(parameter, click.Option) else [parameter.human_readable_name]
+            yield from (f"command {name} {each}" for each in shown)
             if parameter.required:
-                yield f"{_REQUIRED}command {name} {shown}"
+                yield f"{_REQUIRED}command {name} {shown[0]}"
 
 
 def write(path: Path = PATH) -> None:

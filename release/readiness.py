@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from packaging.version import InvalidVersion, Version
 
@@ -10,7 +10,9 @@ from release import changelog
 from release.project import NotReady, is_placeholder
 
 
-def obstacles(tag: str, *, version: str, address: str, changes: str) -> Iterator[str]:
+def obstacles(
+    tag: str, *, version: str, address: str, changes: str, unlisted: Sequence[str] = ()
+) -> Iterator[str]:
     """Yield a sentence for each thing that is in the way of publishing `version` as `tag`.
 
     Args:
@@ -18,6 +20,7 @@ def obstacles(tag: str, *, version: str, address: str, changes: str) -> Iterator
         version: That of pyproject.toml.
         address: Where the repository is, as pyproject.toml has it.
         changes: The text of the changelog.
+        unlisted: What the version has and the list of what is promised has not.
     """
     if tag != f"v{version}":
         yield f"The tag is {tag} and pyproject.toml has {version}: tag v{version}, or change the version."
@@ -32,6 +35,11 @@ def obstacles(tag: str, *, version: str, address: str, changes: str) -> Iterator
         changelog.section_of(version, changes)
     except NotReady as reason:
         yield str(reason)
+    if unlisted:
+        yield (
+            f"docs/reference/public-api.txt lacks {len(unlisted)} lines, such as `{unlisted[0]}`: "
+            "`python -m release.public_api` adds them, so that the next version keeps them."
+        )
     if is_placeholder(address):
         yield (
             f"{address} is a placeholder: write the address of the repository into pyproject.toml "

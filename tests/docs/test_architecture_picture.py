@@ -1,6 +1,8 @@
 """docs/architecture.svg shows what templates of the construct have: all of it, and nothing else."""
 
+import ast
 import copy
+import inspect
 import json
 import re
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cdk_s3_to_sftp import S3ToSftp
 from docs import draw_architecture as drawn
 from docs.architecture_model import NOT_DRAWN, Unknown, model_of
 
@@ -47,6 +50,55 @@ def test_resource_of_an_unknown_type_is_noticed(full: dict[str, Any]) -> None:
     template = changed(full, Extra={"Type": "AWS::Kinesis::Stream", "Properties": {}})
     with pytest.raises(Unknown, match=r"Extra is of type AWS::Kinesis::Stream: give it a kind"):
         model_of(template)
+
+
+@pytest.mark.parametrize("kind", ["AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"])
+def test_second_resource_of_a_kind_is_noticed(
+    default: dict[str, Any], full: dict[str, Any], kind: str
+) -> None:
+    template = changed(default, Extra={"Type": kind, "Properties": {}})
+    with pytest.raises(Unknown, match="One box stands for several"):
+        drawn.draw(model_of(template), model_of(full))
+
+
+def test_defaults_have_one_of_each(default: dict[str, Any]) -> None:
+    counts = model_of(default).counts
+    assert {kind for kind, count in counts.items() if count != 1} == {"alarms"}
+
+
+def test_second_optional_resource_of_a_kind_is_noticed(default: dict[str, Any], full: dict[str, Any]) -> None:
+    template = changed(full, Extra={"Type": "AWS::SNS::Topic", "Properties": {}})
+    with pytest.raises(Unknown, match=r"One box stands for several: \{'topic': 2\}"):
+        drawn.draw(model_of(default), model_of(template))
+
+
+def test_second_function_of_ours_is_noticed(full: dict[str, Any]) -> None:
+    template = changed(full, ToPartnerSweeper={"Type": "AWS::Lambda::Function", "Properties": {}})
+    with pytest.raises(Unknown, match=r"ToPartnerSweeper is of type AWS::Lambda::Function"):
+        model_of(template)
+
+
+MAKES_NOTHING_ELSE = {
+    *("server", "bucket", "prefix", "suffix", "trigger", "sources", "keep_versions_for"),
+    *("credentials", "ledger", "dead_letter_queue", "role", "log_group"),  # in place of what is made
+    *("max_connections", "keep_connection", "retry_for", "receipts_for", "sha256", "memory_size", "timeout"),
+    *("architecture", "runtime", "enabled", "tracing", "log_retention", "log_level", "removal_policy"),
+    *("alarms", "dashboard", "bundling", "code", "outputs"),
+}
+"""Arguments that add nothing to the picture beyond the defaults."""
+
+
+def test_every_argument_that_makes_more_is_in_the_full_template() -> None:
+    (call,) = (
+        node
+        for node in ast.walk(ast.parse(inspect.getsource(drawn.full_template)))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "S3ToSftp"
+    )
+    given = {keyword.arg for keyword in call.keywords} - {"server"}
+    arguments = inspect.signature(S3ToSftp.__init__).parameters.keys() - {"self", "scope", "id"}
+    assert arguments - given == MAKES_NOTHING_ELSE, (
+        "What does the new argument make? Draw it, or list it here."
+    )
 
 
 def test_new_flow_is_noticed(default: dict[str, Any], full: dict[str, Any]) -> None:

@@ -27,3 +27,16 @@ def test_every_local_link_resolves(page: Path) -> None:
         if link and "://" not in link and not (page.parent / link).exists()
     ]
     assert broken == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    """On a forge there is no navigation beside the pages."""
+    reached, ahead = set[Path](), [REPOSITORY / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in reached or page.suffix != ".md" or not page.is_file():
+            continue
+        reached.add(page)
+        ahead += [(page.parent / link).resolve() for link in link_targets(page) if "://" not in link]
+    forms = REPOSITORY / ".github"
+    assert [str(each) for each in PAGES if each not in reached and forms not in each.parents] == []

@@ -7,9 +7,11 @@ from types import ModuleType
 import pytest
 
 from cdk_s3_to_sftp import partner_file
+from cdk_s3_to_sftp.template_parameters import PARAMETERS
 from s3_to_sftp import configured_by, errors, outcomes
 from s3_to_sftp.diagnosis import catalogue
 from s3_to_sftp.settings import VARIABLES
+from s3_to_sftp.state.items import State
 from tests.docs import error_reference, troubleshooting
 
 REPOSITORY = Path(__file__).parents[2]
@@ -83,10 +85,23 @@ def test_every_disposition_is_listed() -> None:
     assert listed == [each.value for each in errors.Disposition]
 
 
+@pytest.mark.parametrize("page", ["architecture.md", "reference/ledger.md"])
+def test_every_state_is_named(page: str) -> None:
+    named = set(re.findall("`([A-Z]+)`", (DOCS / page).read_text()))
+    assert {*State} - named == set()
+
+
 def test_every_variable_of_a_plain_lambda_is_listed() -> None:
     listed = first_cells("guides/plain-lambda.md", "variable")
     # The secret is named beside the login that it replaces.
     assert sorted(listed) == sorted({*VARIABLES, configured_by.VARIABLE} - {"SSH_SECRET_ARN"})
+
+
+def test_every_setting_is_in_the_table_of_the_configuration() -> None:
+    page = (DOCS / "reference/configuration.md").read_text()
+    listed = {word for code in re.findall("`([^`]+)`", page) for word in re.findall(r"\w+", code)}
+    settings = {*VARIABLES, configured_by.VARIABLE, *partner_file.EXAMPLES, *PARAMETERS}
+    assert settings - listed == set()
 
 
 def test_every_key_of_a_partner_is_listed() -> None:

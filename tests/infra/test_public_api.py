@@ -1,7 +1,15 @@
 """What a version promises to keep is still there."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
+from release import schema_fields
+from release.project import REPOSITORY
 from release.public_api import PATH, breaks, names
 
 PROMISED = PATH.read_text().splitlines()
@@ -18,7 +26,8 @@ def test_nothing_that_was_promised_has_changed() -> None:
 def test_list_has_every_kind_of_surface() -> None:
     kinds = {line.removeprefix("required ").split()[0] for line in PROMISED}
     assert kinds == {
-        "construct", "partner.toml", "template", "variable", "event", "receipt", "command", "json",
+        "construct", "partner.toml", "template", "variable", "event", "ledger", "receipt", "command",
+        "exit", "json",
     }  # fmt: skip
     assert {
         "construct S3ToSftp(server=)",
@@ -27,10 +36,20 @@ def test_list_has_every_kind_of_surface() -> None:
         "construct Trigger.BOTH",
         "construct profiles.adyen_batch(platform=)",
         "variable SSH_HOST",
-        "event S3 to SFTP Delivery Completed: checksum.value",
+        "event S3 to SFTP Delivery Completed: checksum.value (always string)",
+        "event S3 to SFTP Delivery Completed: source s3-to-sftp",
+        "ledger index by-status",
+        "ledger state DELIVERED",
         "receipt verified_by",
+        "receipt signed_by",
+        "template output FillSecretCommand",
         "command doctor --json",
-        "json status: version",
+        "command status -n",
+        "exit code 5 DENIED",
+        "json status: version (always integer)",
+        "json status: partner.circuit_breaker (always string)",
+        "json receipts: receipt.checksum (always string)",
+        "json redrive: matched[].messages (always integer)",
     } <= set(PROMISED)
 
 
@@ -44,9 +63,49 @@ def test_list_has_every_kind_of_surface() -> None:
         (["f"], ["f", "f(x=)", "required f(x=)"], ["now required f(x=)"]),
         (["command c"], ["command c", "command c K", "required command c K"], ["now required command c K"]),
         ([], ["f", "f(x=)", "required f(x=)"], []),
+        (["j (always string)"], ["j (always string)"], []),
+        (["j (always null or string)"], ["j (always string)"], []),
+        (["j (sometimes string)"], ["j (always string)"], []),
+        (
+            ["j (always string)"],
+            ["j (always null or string)"],
+            ["changed: j (always string) is (always null or string)"],
+        ),
+        (
+            ["j (always string)"],
+            ["j (sometimes string)"],
+            ["changed: j (always string) is (sometimes string)"],
+        ),
+        (
+            ["j (always array of string)"],
+            ["j (always string)"],
+            ["changed: j (always array of string) is (always string)"],
+        ),
+        (["j (always string)"], [], ["gone: j"]),
     ],
 )
-def test_breaks_are_what_is_gone_and_what_is_newly_required(
+def test_breaks_are_what_is_gone_newly_required_or_of_another_type(
     before: list[str], now: list[str], broken: list[str]
 ) -> None:
     assert breaks(before, now) == broken
+
+
+SCHEMAS = sorted(
+    [*(REPOSITORY / "docs/events").glob("*.json"), *(REPOSITORY / "docs/reference/cli-json").glob("*.json")]
+)
+
+
+def property_names(schema: Any) -> Iterator[str]:
+    """The names of all fields, wherever in the schema they stand."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", ())
+    for each in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from property_names(each)
+
+
+@pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.stem)
+def test_every_field_of_a_schema_has_a_line(path: Any) -> None:
+    schema = json.loads(path.read_text())
+    lines = schema_fields.fields("x", schema, root=schema)
+    named = {part.removesuffix("[]") for line in lines for part in schema_fields.name_of(line)[3:].split(".")}
+    assert named == set(property_names(schema))

@@ -21,6 +21,7 @@ from s3_to_sftp.outcomes import AlreadyGone, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.circuit_breaker import Opened, Recovered
 from s3_to_sftp.state.receipt import Receipt
+from tests.support.json_schemas import without_additional_properties
 from tests.support.memory_aws import mock_aws
 
 DOCS = Path(__file__).parents[2] / "docs" / "events"
@@ -124,16 +125,6 @@ def event_of(publish: Callable[[Publisher], None]) -> dict[str, Any]:
     to.flush()
     (event,) = bus.events()
     return event
-
-
-def without_additional_properties(schema: Any) -> Any:
-    """Return the schema without additional properties: consumers ignore them, we must not send them."""
-    if isinstance(schema, list):
-        return [without_additional_properties(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    parts = {name: without_additional_properties(part) for name, part in schema.items()}
-    return {**parts, "additionalProperties": False} if "properties" in schema else parts
 
 
 def schema_errors(event: dict[str, Any]) -> list[str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+import json
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import pysequoia
@@ -27,6 +30,7 @@ from tests.support.scripted_server import Asked, status
 BANK, OURS = pysequoia.Tsk.generate("bank"), pysequoia.Tsk.generate("we")
 BANKS_KEY = str(BANK.extract_certificate())
 DATA = os.urandom(700_000)
+DOCS = Path(__file__).parents[3] / "docs" / "reference"
 RULES = DeliveryRules(
     name="{key}_{sequence:04d}.pgp",
     sequence=Sequence(),
@@ -69,6 +73,20 @@ def test_partner_opens_it_and_knows_that_it_is_ours(ledger_table: Any) -> None:
         f"encrypt to the OpenPGP key {BANK.extract_certificate().fingerprint.upper()}, "
         "sign with our OpenPGP key",
     ]
+
+
+def test_receipt_has_the_promised_and_documented_fields(ledger_table: Any) -> None:
+    """Everything that rules can add is in this one."""
+    env = environment(ledger_table)
+    receipt = env.deliver(env.ref("a"))
+    fields = {*receipt.as_item(request_id="r"), "sha256"}
+    lines = (DOCS / "public-api.txt").read_text().splitlines()
+    assert fields == {line.removeprefix("receipt ") for line in lines if line.startswith("receipt ")}
+    page = (DOCS / "ledger.md").read_text().partition("\nA receipt holds ")[2].partition("\n## ")[0]
+    assert fields - set(re.findall("`(\\w+)`", page)) == set()
+    schema = json.loads((DOCS / "cli-json/receipts.schema.json").read_text())["properties"]
+    for each in (schema["receipt"]["oneOf"][1], schema["earlier_receipts"]["items"]):
+        assert fields - each["properties"].keys() == set()
 
 
 def test_empty_object_is_a_message_too(ledger_table: Any) -> None:

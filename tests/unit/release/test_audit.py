@@ -136,8 +136,8 @@ def test_every_hash_lock_is_audited() -> None:
     """Those of `make lock`, which are the ones with hashes."""
     with_hashes = {
         path.relative_to(REPOSITORY)
-        for folder in ("lambda_src", "local", "tests", "bench")
-        for path in (REPOSITORY / folder).rglob("requirements*.txt")
+        for folder in ("lambda_src", "local", "tests", "bench", "release")
+        for path in (REPOSITORY / folder).rglob("*requirements*.txt")
         if "--hash=" in path.read_text()
     }
     assert set(audit_module.LOCKS) == with_hashes

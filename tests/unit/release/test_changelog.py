@@ -7,6 +7,7 @@ import sys
 import tomllib
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -35,7 +36,7 @@ TEXT = """# Changelog
 ADDRESS = "https://forge.somewhere.org/team/project"
 
 
-def obstacles_of(tag: str, **arguments: str) -> list[str]:
+def obstacles_of(tag: str, **arguments: Any) -> list[str]:
     given = {"version": "1.1.0", "address": ADDRESS, "changes": TEXT, **arguments}
     return list(obstacles(tag, **given))
 
@@ -99,10 +100,11 @@ class TestReadiness:
             ("v1.1.0", {"changes": TEXT.replace(" - 2027-02-01", "")}, "does not say when 1.1.0 is released"),
             ("v1.0-rc1", {"version": "1.0-rc1"}, "An index would call 1.0-rc1 1.0rc1"),
             ("vone", {"version": "one"}, "one is no version"),
+            ("v1.1.0", {"unlisted": ["f(x=)", "g"]}, "public-api.txt lacks 2 lines, such as `f(x=)`"),
             ("v1.1.0", {"address": "https://forge.example/x"}, "https://forge.example/x is a placeholder"),
         ],
     )
-    def test_each_obstacle_is_named(self, tag: str, arguments: dict[str, str], sentence: str) -> None:
+    def test_each_obstacle_is_named(self, tag: str, arguments: dict[str, Any], sentence: str) -> None:
         found = obstacles_of(tag, **arguments)
         assert any(sentence in each for each in found), found
 
