@@ -14,6 +14,8 @@ from s3_to_sftp.state.key_item import IN_COMMIT
 IN_FLIGHT = "IN_FLIGHT"
 FINAL_STATES = ("FAILED", "UNKNOWN", "SUPERSEDED", "GONE", "SKIPPED", "CANCELLED")
 _PREFIX = "object#"
+_MOST_READS = 5
+"""Another one is needed each time that a record moves meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,15 +122,25 @@ class LedgerReader:
         Raises:
             ClientError, BotoCoreError: The table refused, or did not answer.
         """
-        items = self._query(
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": f"{_PREFIX}{bucket}/{key}"}},
-            ConsistentRead=True,
-        )
-        # One that moves while they are read may be seen twice.
-        found = {
-            each.item["sk"]: each for each in (_record(it, bucket=bucket) for it in items if _is_version(it))
-        }
+        pk = f"{_PREFIX}{bucket}/{key}"
+        found: dict[str, Record] = {}
+        for _ in range(_MOST_READS):
+            # A record moves in one transaction, but items are read one after the other. One that leaves the
+            # key's item is seen there, since that is read first; one that enters it leaves `moved` behind.
+            of_key = self.item(pk, KEY)
+            if of_key is None:  # the first version has begun it, and it expires last
+                break
+            others = self._query(
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues={":pk": {"S": pk}},
+                ConsistentRead=True,
+            )
+            items = [of_key, *others]
+            # One that moves meanwhile may be seen twice: what was read last counts.
+            read = (_record(item, bucket=bucket) for item in items if _is_version(item))
+            found |= {each.item["sk"]: each for each in read}
+            if all(item["sk"] in found for item in items if "moved" in item):
+                break
         records = list(found.values())
         records.sort(key=lambda each: str(each.item.get("first_seen", "")), reverse=True)
         return [replace(each, has_newer=place > 0) for place, each in enumerate(records)]

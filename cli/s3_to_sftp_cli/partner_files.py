@@ -7,7 +7,7 @@ from s3_to_sftp.errors import LedgerError, RuleRefused
 from s3_to_sftp.rules.plan_facts import PlanFacts
 from s3_to_sftp.rules.recorded_plan import plan_of_file
 from s3_to_sftp.state.items import VersionItem
-from s3_to_sftp.state.ledger import DATA, Commit
+from s3_to_sftp.state.ledger import OF_DATA, Commit
 from s3_to_sftp.state.receipt import sent_details
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import typed
@@ -128,7 +128,8 @@ def details_of_confirmed(record: Record) -> Mapping[str, Any]:
         number = plan_of_file(commit).number if commit.plan else None
     except LedgerError as error:
         raise CliError(error.reason, hint=error.hint, code=ExitCode.CONFLICT) from None
-    beside = [file.remote_path for name, file in version.steps.items() if name != DATA and file.is_renamed]
+    companions = {name: file for name, file in version.steps.items() if name not in OF_DATA}
+    beside = [file.remote_path for file in companions.values() if file.is_renamed]
     return {
         **(sent_details(commit.sent) if commit.sent is not None else {}),
         **({"sequence": number} if number is not None else {}),

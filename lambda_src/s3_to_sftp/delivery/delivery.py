@@ -206,10 +206,10 @@ class Delivery(ObjectAnswers):
         if lease is not attempt.lease:  # recorded: what gets that name now is none of ours
             attempt.lease = lease
             self._uploads.start_over(attempt)
-        if attempt.plan.must_be_prepared:
-            self.sftp.run(lambda session: self._execution.before_upload(session, attempt, InlineExecutor()))
         abandoned = abandoned_file(attempt.lease)
         standing = self._recovery.standing_before(abandoned)
+        if attempt.plan.must_be_prepared:
+            self.sftp.run(lambda session: self._execution.before_upload(session, attempt, InlineExecutor()))
         if attempt.lease.commit or self._is_name_in_use(attempt):  # what is there is no use
             deadline.require_time_for(attempt.lease.ref, is_resumable=self._ledger.is_persistent)
             self._uploads.start_over(attempt)

@@ -12,7 +12,7 @@ from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.publish import PathStatus, is_removed, look
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import temporary_path
-from s3_to_sftp.state.ledger import DATA, Commit, Lease, SentContent
+from s3_to_sftp.state.ledger import BEGUN, Commit, Lease, SentContent
 
 _log = logging.getLogger(__name__)
 
@@ -42,10 +42,8 @@ def begun_under_final_name(
 
 def half_written(lease: Lease, path: str) -> Commit | None:
     """Return the step of a file that was begun under another final name than this one; None: none was."""
-    begun = lease.steps.get(DATA)
-    if begun is None or begun.is_renamed or not begun.temporary == begun.remote_path != path:
-        return None
-    return begun
+    begun = lease.steps.get(BEGUN)
+    return begun if begun is not None and begun.remote_path != path else None
 
 
 async def remove_half_written(session: SftpSession, lease: Lease, begun: Commit) -> str:

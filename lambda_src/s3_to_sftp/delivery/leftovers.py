@@ -14,7 +14,7 @@ from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import another_name, names_of_attempt
 from s3_to_sftp.state.items import is_older, version_key
 from s3_to_sftp.state.key_item import name_entry
-from s3_to_sftp.state.ledger import DATA, Checkpoint, Commit, Lease, Ledger
+from s3_to_sftp.state.ledger import BEGUN, Checkpoint, Commit, Lease, Ledger
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
 
 _BLOCKERS_FOR_SECONDS = 86_400.0
@@ -200,7 +200,7 @@ class Leftovers:
             if left and left not in lease.names:
                 account = self._sftp.identity.account
                 lease.names.put(left, name_entry(lease.ref, account=account, since=self._now()))
-        return replace(lease, steps={name: step for name, step in lease.steps.items() if name != DATA})
+        return replace(lease, steps={name: step for name, step in lease.steps.items() if name != BEGUN})
 
     def remove_all(self, lease: Lease) -> None:
         """Remove all that attempts at the version have sent.

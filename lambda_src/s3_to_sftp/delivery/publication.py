@@ -21,7 +21,7 @@ from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.sftp.upload import Staged, discard
-from s3_to_sftp.state.ledger import DATA, Commit, Ledger
+from s3_to_sftp.state.ledger import BEGUN, Commit, Ledger
 from s3_to_sftp.state.receipt import Evidence, Receipt, sent_details
 
 
@@ -181,7 +181,7 @@ class Publication:
         """
         lease, journal = attempt.lease, self.journal(attempt, executor)
         aside = aside_name(commit.temporary, lease.attempt, path=commit.remote_path)
-        is_ours = _is_half_written(lease.steps.get(DATA), commit)
+        is_ours = _is_half_written(lease.steps.get(BEGUN), commit)
         replaces = is_ours or attempt.replaces(commit.remote_path)
         attempt.rename_sent = True
         try:
@@ -242,4 +242,4 @@ class Publication:
 
 def _is_half_written(begun: Commit | None, commit: Commit) -> bool:
     """Return whether an earlier attempt has written the object under this very name, and not to its end."""
-    return begun is not None and begun.temporary == begun.remote_path == commit.remote_path
+    return begun is not None and begun.remote_path == commit.remote_path

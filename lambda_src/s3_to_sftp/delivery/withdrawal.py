@@ -11,7 +11,7 @@ from s3_to_sftp.delivery.leftovers import NameJournal
 from s3_to_sftp.errors import RequestRefused
 from s3_to_sftp.sftp.publish import look, void_temporary
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.state.ledger import DATA, Commit, Lease, Ledger
+from s3_to_sftp.state.ledger import OF_DATA, Commit, Lease, Ledger
 
 _log = logging.getLogger(__name__)
 
@@ -19,7 +19,8 @@ _log = logging.getLogger(__name__)
 def announcements(lease: Lease) -> dict[str, Commit]:
     """Return the files that stand beside no data; none where the partner may have the data."""
     data = lease.commit
-    if DATA in lease.steps or (data is not None and (data.rename_unanswered or data.is_renamed)):
+    may_be_seen = data is not None and (data.rename_unanswered or data.is_renamed)
+    if may_be_seen or any(name in lease.steps for name in OF_DATA):
         return {}
     return dict(lease.steps)
 

@@ -20,7 +20,7 @@ from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.sftp.upload import discard, upload_small
 from s3_to_sftp.state.key_item import name_entry
-from s3_to_sftp.state.ledger import DATA, Commit, Ledger
+from s3_to_sftp.state.ledger import OF_DATA, Commit, Ledger
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class CompanionFiles:
         journal = self._leftovers.journal(attempt.lease, self._ledger, executor)
         for name, step in list(attempt.lease.steps.items()):
             is_here = step.server.account == self._sftp.identity.account
-            if name == DATA or planned.get(name) == step.remote_path or not is_here:
+            if name in OF_DATA or planned.get(name) == step.remote_path or not is_here:
                 continue
             # First: should the former rules come back after a crash, it is put again.
             undone = replace(step, is_renamed=False, rename_unanswered=False)

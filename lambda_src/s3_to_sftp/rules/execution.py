@@ -33,7 +33,7 @@ from s3_to_sftp.sftp.publish import look
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
 from s3_to_sftp.state.key_item import name_entry
-from s3_to_sftp.state.ledger import DATA, Commit, Ledger
+from s3_to_sftp.state.ledger import BEGUN, Commit, Ledger
 from s3_to_sftp.state.pause import NoPause, Pause
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.stream_transform import StreamTransform
@@ -135,21 +135,23 @@ class RulesExecution(ObjectPlans):
             facts = replace(facts, digests=await self._completion.digests(session, attempt, facts, None))
         await self._completion.settle(session, attempt, executor, facts)
         lease, path = attempt.lease, attempt.plan.file.path
-        if lease.temporary != path:
-            # Rules with a temporary name may have held before: what they have left is not forgotten.
-            if lease.attempt == 1 or await discard(session, lease.temporary):
-                lease.names.remove(lease.temporary)
-            lease = await done_by(executor, lambda: self._ledger.start_over(lease, temporary=path))
-        if DATA not in lease.steps:
+        former, begun = lease.temporary, lease.steps.get(BEGUN)
+        if begun is None:
             await self._count_drop(attempt, executor)
-            begun = begun_under_final_name(
-                path,
-                await look(session, path),
-                server=self._sftp.identity,
-                transforms=attempt.plan.transforms,
-            )
-            lease = replace(lease, steps={**lease.steps, DATA: begun})
-            await done_by(executor, lambda: self._ledger.note_step(lease, DATA, begun))
+            there = await look(session, path)
+            server, transforms = self._sftp.identity, attempt.plan.transforms
+            step = begun_under_final_name(path, there, server=server, transforms=transforms)
+            lease = replace(lease, steps={**lease.steps, BEGUN: step})
+        if former != path:
+            # Rules with a temporary name may have held before: what they have left is not forgotten, and is
+            # removed only when nobody looks for it any more.
+            if lease.attempt == 1:
+                lease.names.remove(former)
+            lease = await done_by(executor, lambda: self._ledger.start_over(lease, temporary=path))
+            if lease.attempt > 1 and await discard(session, former):
+                lease.names.remove(former)
+        elif begun is None:
+            await done_by(executor, lambda: self._ledger.note_step(lease, BEGUN, step))
         attempt.lease = lease
         await self.before_rename(session, attempt, executor)
 
@@ -251,7 +253,7 @@ class RulesExecution(ObjectPlans):
 
     async def before_rename(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """See `PlanExecution`."""
-        commit = attempt.commit or attempt.lease.steps.get(DATA)
+        commit = attempt.commit or attempt.lease.steps.get(BEGUN)
         if attempt.plan.companions_before and commit is not None:  # a delayed RENAME must not replace one
             journal = self._leftovers.journal(attempt.lease, self._ledger, executor)
             await self._leftovers.prevent_renames(session, attempt.lease, commit, journal)

@@ -22,7 +22,7 @@ from s3_to_sftp.operator_request import OperatorRequest
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Fields, Item, RawAttribute
 from s3_to_sftp.state.commit_item import read_commit
-from s3_to_sftp.state.ledger import WITHOUT_RULES, Checkpoint, Commit
+from s3_to_sftp.state.ledger import BEGUN, WITHOUT_RULES, Checkpoint, Commit
 from s3_to_sftp.state.update_expression import WRITE_ID
 
 KEY = "key"
@@ -149,10 +149,13 @@ class VersionItem:
 
     @property
     def settled_steps(self) -> Mapping[str, Commit]:
-        """The steps that need not be made again: after UNKNOWN an operator has found that one must."""
+        """The steps that need not be made again: after UNKNOWN an operator has found that one must.
+
+        What was begun under its final name may stand there all the same.
+        """
         if self.state is not State.UNKNOWN:
             return self.steps
-        return {name: step for name, step in self.steps.items() if step.is_renamed}
+        return {name: step for name, step in self.steps.items() if step.is_renamed or name == BEGUN}
 
     def has_done(self, request: OperatorRequest) -> bool:
         """Return whether this request of an operator was carried out on the version before."""

@@ -28,7 +28,14 @@ WITHOUT_RULES = "without rules"
 """Plan of a commit from a time without rules, once the object has some: its file gets nothing of theirs."""
 
 DATA = "data"
-"""Id of the step that says that the data may have had its final name before it was started over, or begun."""
+"""Id of the step that says that the data may have had its final name before it was started over."""
+
+BEGUN = "begun"
+"""Id of the step of data that was begun under its final name. Not the same: an object may have both, of two
+former sets of rules."""
+
+OF_DATA = (DATA, BEGUN)
+"""Ids of steps that are no file beside the data."""
 
 TerminalState = Literal["FAILED", "SUPERSEDED", "GONE", "UNKNOWN", "SKIPPED"]
 

@@ -10,7 +10,8 @@ import pytest
 
 from s3_to_sftp.delivery.half_written import hidden_name
 from s3_to_sftp.delivery_plan import IfExists
-from s3_to_sftp.errors import ConnectionLost
+from s3_to_sftp.errors import ConnectionLost, OutcomeUnknown, RenameUnanswered
+from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import AlreadyGone
 from s3_to_sftp.rules.delivery_rules import FINAL_NAME, DeliveryRules
 from s3_to_sftp.rules.gzip_transform import Gzip
@@ -52,6 +53,88 @@ def test_half_a_file_goes_when_other_rules_give_the_object_another_name(
     receipt = env.deliver(env.ref("x"), name="two")
     assert set(env.env.files) == {receipt.remote_path}
     assert env.temporaries(env.ref("x")) == set()
+
+
+@pytest.mark.parametrize("first", [DeliveryRules(name="{name}.first"), None], ids=["rules", "no rules"])
+@pytest.mark.parametrize("changed", OTHER_NAMES.values(), ids=OTHER_NAMES)
+def test_half_a_file_goes_when_rules_change_twice_while_the_outcome_of_a_rename_is_unknown(
+    ledger_table: Any, changed: DeliveryRules, first: DeliveryRules | None
+) -> None:
+    env = RulesEnvironment(ledger_table, DIRECT, {"x": LARGE})
+    env.rules = first
+    env.env.scripts[0] = env.cut_at_rename(done=False)
+    with pytest.raises(RenameUnanswered):
+        env.deliver(env.ref("x"), name="one")
+    env.rules = dataclasses.replace(DIRECT, name="{name}.second")
+    env.env.scripts[0] = silent_after(1)
+    with pytest.raises(ConnectionLost):
+        env.deliver(env.ref("x"), name="two")
+    env.env.scripts.clear()
+    assert 0 < len(env.env.files["inbox/x.second"]) < len(LARGE)
+    env.rules = changed
+    receipt = env.deliver(env.ref("x"), name="three")
+    assert set(env.env.files) == {receipt.remote_path}
+    assert env.temporaries(env.ref("x")) == set()
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["renamed", "not renamed"])
+def test_one_file_stands_when_rules_change_twice_while_the_outcome_of_a_rename_is_unknown(
+    *, done: bool
+) -> None:
+    """At any step at which the function with the second rules is killed."""
+    seen = set()
+    for step in itertools.count(1):
+        env = KillableEnvironment(DeliveryRules(name="{name}.first"), {"x": b"new bytes"})
+        env.env.scripts = {0: env.cut_at_rename(done=done)}
+        (ref,) = env.refs()
+        env.invoke([ref])
+        env.env.scripts = {}
+        env.rules = DIRECT
+        if not env.invoke([ref], dies_at=step).is_dead:
+            break
+        env.rules = OTHER_NAMES["temporary"]
+        env.settle([ref])
+        (there,) = env.disk.files
+        assert not env.names_known(), step
+        seen.add(there)
+    assert seen == ({"inbox/x.first"} if done else {"inbox/x", "inbox/x.gz"})
+
+
+def test_other_file_of_equal_size_and_time_is_not_taken_for_one_that_is_sent_under_its_final_name(
+    ledger_table: Any,
+) -> None:
+    env = RulesEnvironment(ledger_table, DeliveryRules(name="{name}.first"), {"x": b"news"})
+    env.env.scripts[0] = env.cut_at_rename(done=False)
+    with pytest.raises(RenameUnanswered):
+        env.deliver(env.ref("x"), name="one")
+    env.env.scripts.clear()
+    (temporary,) = env.partial
+    file = env.env.files[temporary]
+    assert isinstance(file, File)
+    env.env.files["inbox/x.first"] = File(b"past", modified=file.modified)
+    env.rules = DIRECT
+    receipt = env.deliver(env.ref("x"), name="two")
+    assert (receipt.remote_path, receipt.recovered) == ("inbox/x", False)
+    assert env.whole == {"inbox/x": b"news", "inbox/x.first": b"past"}
+
+
+def test_half_a_file_goes_after_an_operator_has_found_that_nothing_has_arrived(ledger_table: Any) -> None:
+    """It was begun under the name of a RENAME whose outcome nobody knew."""
+    env = half_written(ledger_table)
+    env.rules = dataclasses.replace(DIRECT, temporary=None)
+    env.env.scripts[0] = env.cut_at_rename(done=False)
+    with pytest.raises(RenameUnanswered):
+        env.deliver(env.ref("x"), name="two")
+    env.env.scripts.clear()
+    for name in env.partial:
+        del env.env.files[name]
+    with pytest.raises(OutcomeUnknown) as unknown:
+        env.deliver(env.ref("x"), name="three")
+    env.function("three").give_up(env.ref("x"), unknown.value)
+    env.rules = OTHER_NAMES["temporary"]
+    request = OperatorRequest(action=Action.RESEND, id="r1", who="us", at=2e9)
+    env.deliver(dataclasses.replace(env.ref("x"), operator=request), name="four")
+    assert set(env.env.files) == {"inbox/x.gz"}
 
 
 def test_half_a_file_goes_when_its_object_is_deleted(ledger_table: Any) -> None:
