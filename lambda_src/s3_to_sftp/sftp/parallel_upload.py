@@ -148,7 +148,7 @@ class _Transfer:
         if known is None:
             return
         most = min(known.connections, known.at_once or known.connections)
-        numbers = self._numbers(known.round_trip)[: most - 1]
+        numbers = self._numbers(known.round_trip)[: max(0, most - 1)]
         if numbers and CHANNEL not in numbers:
             self._pool.expect_first_login(numbers)
             self._start_numbers(numbers)

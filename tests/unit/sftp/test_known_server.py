@@ -214,6 +214,30 @@ def test_refused_login_opens_no_further_connection(env: SftpEnvironment, known: 
     assert dict(env.tried) == {0: 1}
 
 
+def test_stream_that_begins_after_the_refusal_sends_no_login(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    refused = threading.Event()
+
+    def refuse() -> None:
+        raise LoginRefused("no.", hint="")
+
+    env.before_accepting[0] = refuse
+    client = client_of(env, known)
+    open_stream = client._pool._connector.open_stream
+
+    def late(login: Credentials) -> Any:
+        assert refused.wait(SOON)
+        return open_stream(login)
+
+    client._pool._connector.open_stream = late  # type: ignore[method-assign]
+    with pytest.raises(LoginRefused):
+        upload(client)
+    refused.set()
+    wait_for_streams()
+    assert len(env.logins) == 1
+
+
 def test_failed_connection_lets_no_stream_wait(env: SftpEnvironment, known: MemoryKnownServers) -> None:
     def fail() -> None:
         raise PartnerUnreachable("away.", hint="")
@@ -375,6 +399,39 @@ def test_failure_of_a_known_server_is_tried_without_what_is_known_where_that_may
     assert known.by_shortcut == bool(again)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        login.LOST_DURING_LOGIN.error(PartnerUnreachable, server="s", error="e"),
+        login.CLOSED_DURING_LOGIN.error(LoginRefused, server="s", user="u"),
+    ],
+)
+@pytest.mark.parametrize("method", ["password", "keyboard-interactive"])
+def test_password_over_which_a_server_hangs_up_is_sent_once(
+    method: str, error: DeliveryError, env: SftpEnvironment
+) -> None:
+    def fail() -> None:
+        raise error
+
+    known = MemoryKnownServers(replace(KNOWN, method=method))
+    env.before_accepting[0] = fail
+    with pytest.raises(type(error)):
+        upload(client_of(env, known))
+    wait_for_streams()
+    assert len(env.logins) == 1
+    assert known.known is None
+
+
+def test_connection_that_is_lost_after_the_password_was_accepted_is_made_again(env: SftpEnvironment) -> None:
+    def fail() -> None:
+        if env.hints[0] is not None and len(env.hints) == 1:
+            raise login.LOST_DURING_LOGIN.error(PartnerUnreachable, server="s", error="e")
+
+    env.before_channel[0] = fail
+    upload(client_of(env, MemoryKnownServers(replace(KNOWN, method="password")), 1))
+    assert len(env.hints) == 2
+
+
 def test_server_that_falls_silent_is_asked_as_before_by_the_next_attempt(
     env: SftpEnvironment, known: MemoryKnownServers
 ) -> None:
@@ -428,6 +485,26 @@ def test_extension_that_is_gone_is_a_contradiction(env: SftpEnvironment, known: 
     upload(client)
     client.end_of_invocation(keep_first=False)
     assert known.forgotten
+
+
+def test_extension_that_is_gone_is_told_once(env: SftpEnvironment, known: MemoryKnownServers) -> None:
+    env.extensions = {LIMITS: b"1"}
+    client = client_of(env, known, 1)
+    upload(client)
+    for _ in range(3):
+        client.end_of_invocation(keep_first=True)
+    assert len(known.forgotten) == 1
+
+
+@pytest.mark.parametrize("connections", [0, 1])
+def test_item_that_says_nothing_of_connections_opens_none_at_once(
+    connections: int, env: SftpEnvironment
+) -> None:
+    tried: list[int] = []
+    env.before_accepting[0] = lambda: tried.extend(env.tried)
+    upload(client_of(env, MemoryKnownServers(replace(KNOWN, connections=connections))))
+    wait_for_streams()
+    assert tried == [0]
 
 
 def test_open_files_that_a_server_accepts_are_learned_and_used(env: SftpEnvironment) -> None:
