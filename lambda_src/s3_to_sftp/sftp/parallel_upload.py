@@ -95,6 +95,7 @@ class _Transfer:
         self._streams = FurtherStreams(pool, self._admission, self._samples)
         self._round_trip = math.inf
         self._has_started_streams = False
+        self._has_begun_anew = False
         self._handles = 0  # of the first stream, one after the other
         self._at_close: FileAttributes | None = None
 
@@ -121,17 +122,40 @@ class _Transfer:
     def _begin(self) -> tuple[SftpSession, bytes]:
         session = self._connect()
         try:
+            if self._is_direct:
+                session.start()
             return session, self._open_measured(session)
         except TransferError as error:
             if session.has_started:
                 raise
             # It was sent more at once than it takes; without that, it says what is wrong.
             self._pool.contradicted(error.reason)
+        self._begin_anew()
         session = self._connect()
         return session, self._open_measured(session)
 
+    def _begin_anew(self) -> None:
+        """Begin with another name: the server may still carry out the OPEN that it has not answered.
+
+        It would empty the file, also a complete one. Where there is no other name, none was sent.
+        """
+        self._byte_ranges.abort()
+        self._admission.end()
+        self._has_begun_anew = True
+        if not self._is_direct:
+            self._temporary = another_name(self._temporary)
+        self._byte_ranges = self._ranges()
+        self._admission = Admission(self._pool, probe_name(self._temporary))
+        self._streams = FurtherStreams(self._pool, self._admission, self._samples)
+        self._has_started_streams = False
+
     def _ranges(self) -> ByteRanges:
         return ByteRanges(self._source.size, start=self._start, stop=self._request.stop, tuning=self._tuning)
+
+    @property
+    def _is_direct(self) -> bool:
+        """Whether it is written under its final name."""
+        return self._request.temporary == self._request.path
 
     def _connect(self) -> SftpSession:
         self._start_known_streams()
@@ -232,7 +256,7 @@ class _Transfer:
             complete=complete,
             temporary=self._temporary,
             seen=seen,
-            probe_may_stand=self._admission.file_may_stand,
+            probe_may_stand=self._has_begun_anew or self._admission.file_may_stand,
             is_spread=self._request.is_spread or at_work > 0,
             lost=lost,
         )

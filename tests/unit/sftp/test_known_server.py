@@ -369,6 +369,45 @@ def test_server_that_minds_is_asked_as_before(
     assert known.by_shortcut
 
 
+class WakesUpLate(ScriptedServer):
+    """Loses the first connection before it answers; what that was sent is carried out at each later CLOSE."""
+
+    hung: list[WakesUpLate] = []  # noqa: RUF012 - of one test at a time
+    sent: list[Any]
+
+    def send(self, pieces: Any) -> None:
+        if not self.hung:
+            self.sent = list(map(bytes, pieces))
+            self.hung.append(self)
+        elif self is not self.hung[0]:
+            super().send(pieces)
+
+    def recv(self) -> bytes:
+        if self is self.hung[0]:
+            raise EOFError
+        return super().recv()
+
+    def _close(self, asked: Asked) -> bytes:
+        answer = super()._close(asked)
+        self.hung[0].broken = None  # it has not noticed that nobody listens
+        ScriptedServer.send(self.hung[0], self.hung[0].sent)
+        return answer
+
+
+@pytest.mark.parametrize("path", ["", TEMPORARY], ids=["temporary name", "final name"])
+def test_open_that_was_not_answered_does_not_empty_the_file_later(
+    path: str, env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    env.kind, WakesUpLate.hung = WakesUpLate, []
+    client = client_of(env, known, 1)
+    request = UploadRequest(source=Bytes(DATA), temporary=TEMPORARY, path=path, most_streams=1)
+    sent = client.upload(request)
+    assert sent.complete
+    assert env.hints == [KNOWN, None]
+    assert env.files[sent.temporary] == DATA
+    assert sent.probe_may_stand, "something may be left under the first name"
+
+
 @pytest.mark.parametrize(
     ("error", "again"),
     [
