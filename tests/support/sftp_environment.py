@@ -103,6 +103,9 @@ class _ProvenPool(ConnectionPool):
 
     capabilities = Capabilities(resume=True, parallel_connections=True, parallel_channels=True)
 
+    def not_shown_to_keep(self, _connections: object) -> dict[int, Any]:
+        return {}
+
 
 def _healthy(_asked: object) -> None:
     return None

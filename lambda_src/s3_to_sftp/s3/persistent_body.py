@@ -15,7 +15,7 @@ _MOST_STALLED_READS = 4
 """How many times in a row S3 may interrupt a response without a new byte."""
 
 _CHUNK_BYTES = 256 * 1024
-"""Bytes per read of a body that has to be copied."""
+"""Bytes per read: what one has received when the connection is reset in it, does not count."""
 
 
 class PersistentBody:
@@ -54,7 +54,7 @@ class PersistentBody:
                 self._read_into = _direct(self._body) or _copying(self._body)
                 self._opened_at = self._position
             try:
-                count = self._read_into(view[filled:])
+                count = self._read_into(view[filled : filled + _CHUNK_BYTES])
             except Exception as error:  # noqa: BLE001 - botocore, urllib3, http.client: each has its own
                 self._broke_off(quoted(error))
                 continue
@@ -104,7 +104,7 @@ def _copying(body: Any) -> Callable[[memoryview], int]:
     """Return what reads any body."""
 
     def read_into(view: memoryview) -> int:
-        chunk = body.read(min(_CHUNK_BYTES, len(view)))
+        chunk = body.read(len(view))
         view[: len(chunk)] = chunk
         return len(chunk)
 

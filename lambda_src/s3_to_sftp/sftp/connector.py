@@ -29,6 +29,7 @@ from s3_to_sftp.server import Server
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.connection import Connect, Connection, connect
 from s3_to_sftp.sftp.first_login import FirstLogin, OtherLoginAccepted
+from s3_to_sftp.ssh.auth_exchange import PUBLICKEY
 from s3_to_sftp.ssh.connect import Timeouts, look_again
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,9 @@ _SILENCE = {
     sftp_start.SILENT.name,
 }
 """Causes that took all the time there is: the next attempt asks as if nothing were known."""
+
+_AT_THE_LOGIN = {login_causes.CLOSED_DURING_LOGIN.name, login_causes.LOST_DURING_LOGIN.name}
+"""Causes of servers that hang up over a login: over a wrong one, too."""
 
 
 def _hints(
@@ -187,6 +191,7 @@ class Connector:
                 return self._open_stream(login, beside=self._first_login)
             except OtherLoginAccepted as other:
                 return self._open_stream(other.login)
+        self._first_login.require_hope()  # it may have been refused before this thread came here
         if not self._was_accepted(login, within=_JUST_ACCEPTED_SECONDS):
             with self._one_stream:  # the others wait for what the partner says to the first one
                 if not self._was_accepted(login, within=_JUST_ACCEPTED_SECONDS):
@@ -210,16 +215,26 @@ class Connector:
             self._credentials.accepted(login)
             logged_in(round_trip)
 
+        is_let_in = False
+
+        def let_in() -> None:
+            nonlocal is_let_in
+            is_let_in = True
+            self._note_first(login)
+
         self.login = login
         known = self._known()
         try:
             try:
                 hints = _hints(known)
                 if known is not None:
-                    hints["accepted"] = functools.partial(self._note_first, login)
+                    hints["accepted"] = let_in
                 return self._connect(self.server, login, self._timeouts, accepted, **hints)
             except DeliveryError as error:
                 if known is None or not self._is_contradiction(error):
+                    raise
+                # The server may have hung up over the password, and that is tried once.
+                if not is_let_in and error.cause in _AT_THE_LOGIN and known.method != PUBLICKEY:
                     raise
             # It may mind what it was not asked before.
             return self._connect(self.server, login, self._timeouts, accepted)

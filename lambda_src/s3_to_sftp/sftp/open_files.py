@@ -43,7 +43,7 @@ class Limit:
     def __init__(self, server: str, *, known: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self._server = server
         self._clock = clock
-        self._value = known or FILES_AT_A_TIME
+        self._value = min(known or FILES_AT_A_TIME, FILES_AT_A_TIME)
         self._since = clock()
         self._unconfirmed: int | None = None  # what it was before it was lowered
 

@@ -6,6 +6,7 @@ connection only costs (docs/decisions/0009-parallel-streams.md has the measureme
 """
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from s3_to_sftp.sftp.capabilities import CHANNEL
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import FileAttributes, Status
 from s3_to_sftp.sftp.resume import open_at_checkpoint, require_resume_support
+from s3_to_sftp.sftp.samples import Samples
 from s3_to_sftp.sftp.scheduler import SftpTask
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.size_check import confirm_size
@@ -87,13 +89,13 @@ class _Transfer:
         self._start = request.start
         self._temporary = request.temporary
         self._is_ours = not request.start  # to be removed when this goes wrong
-        self._byte_ranges = ByteRanges(
-            request.source.size, start=request.start, stop=request.stop, tuning=tuning
-        )
+        self._byte_ranges = self._ranges()
         self._admission = Admission(pool, probe_name(request.temporary))
-        self._streams = FurtherStreams(pool, self._admission)
+        self._samples = Samples()
+        self._streams = FurtherStreams(pool, self._admission, self._samples)
         self._round_trip = math.inf
         self._has_started_streams = False
+        self._has_begun_anew = False
         self._handles = 0  # of the first stream, one after the other
         self._at_close: FileAttributes | None = None
 
@@ -120,14 +122,40 @@ class _Transfer:
     def _begin(self) -> tuple[SftpSession, bytes]:
         session = self._connect()
         try:
+            if self._is_direct:
+                session.start()
             return session, self._open_measured(session)
         except TransferError as error:
             if session.has_started:
                 raise
             # It was sent more at once than it takes; without that, it says what is wrong.
             self._pool.contradicted(error.reason)
+        self._begin_anew()
         session = self._connect()
         return session, self._open_measured(session)
+
+    def _begin_anew(self) -> None:
+        """Begin with another name: the server may still carry out the OPEN that it has not answered.
+
+        It would empty the file, also a complete one. Where there is no other name, none was sent.
+        """
+        self._byte_ranges.abort()
+        self._admission.end()
+        self._has_begun_anew = True
+        if not self._is_direct:
+            self._temporary = another_name(self._temporary)
+        self._byte_ranges = self._ranges()
+        self._admission = Admission(self._pool, probe_name(self._temporary))
+        self._streams = FurtherStreams(self._pool, self._admission, self._samples)
+        self._has_started_streams = False
+
+    def _ranges(self) -> ByteRanges:
+        return ByteRanges(self._source.size, start=self._start, stop=self._request.stop, tuning=self._tuning)
+
+    @property
+    def _is_direct(self) -> bool:
+        """Whether it is written under its final name."""
+        return self._request.temporary == self._request.path
 
     def _connect(self) -> SftpSession:
         self._start_known_streams()
@@ -144,7 +172,7 @@ class _Transfer:
         if known is None:
             return
         most = min(known.connections, known.at_once or known.connections)
-        numbers = self._numbers(known.round_trip)[: most - 1]
+        numbers = self._numbers(known.round_trip)[: max(0, most - 1)]
         if numbers and CHANNEL not in numbers:
             self._pool.expect_first_login(numbers)
             self._start_numbers(numbers)
@@ -228,7 +256,7 @@ class _Transfer:
             complete=complete,
             temporary=self._temporary,
             seen=seen,
-            probe_may_stand=self._admission.file_may_stand,
+            probe_may_stand=self._has_begun_anew or self._admission.file_may_stand,
             is_spread=self._request.is_spread or at_work > 0,
             lost=lost,
         )
@@ -247,8 +275,9 @@ class _Transfer:
         if self._byte_ranges.acknowledged_after_loss(at_best=True) <= self._start:
             return None
         at_work = self._streams.wait_at_most(self._tuning.closing_seconds)
+        counts = not at_work or (self._admission.is_confirmed and self._is_kept_without_the_first())
         self._streams.drop()
-        if at_work and not self._admission.is_confirmed:
+        if not counts:
             return None
         if at_work or self._request.is_spread:
             # A server may keep what it has acknowledged in memory until CLOSE: a process that dies, or a
@@ -257,6 +286,19 @@ class _Transfer:
             return self._sent(acknowledged, complete=False, lost=lost)
         acknowledged = self._byte_ranges.acknowledged_after_loss()
         return self._sent(acknowledged, complete=False, lost=lost) if acknowledged > self._start else None
+
+    def _is_kept_without_the_first(self) -> bool:
+        """Return whether the file has what such streams have written, over the connection of one of them."""
+        if not self._pool.not_shown_to_keep(self._streams.connections()):
+            return True
+        session = self._streams.survivor()
+        if session is None:
+            return False
+        try:
+            below = max(self._start, self._byte_ranges.acknowledged())
+            return session.run_one(self._samples.are_there(session, self._temporary, below=below))
+        except TransferError:
+            return False
 
     def _write(self, session: SftpSession, handle: bytes) -> None:
         try:
@@ -270,12 +312,28 @@ class _Transfer:
                 session.run_one(self._write_rest(session, self._take))
             self._admission.call_off()
             self._finish(session)
-            if not self._admission.confirms():
+            if not (self._admission.confirms() and self._is_kept_together(session)):
                 self._write_in_order(session, _NOT_KEPT_TOGETHER)
         except RequestRefused as refused:
             if refused.code in _FULL or not self._streams.at_work():
                 raise
             self._write_in_order(session, refused)
+
+    def _is_kept_together(self, session: SftpSession) -> bool:
+        """Return whether the file has what those streams have written that no probe was made with."""
+        not_shown = self._pool.not_shown_to_keep(self._streams.connections())
+        if not not_shown:
+            return True
+        try:
+            are_there = session.run_one(self._samples.are_there(session, self._temporary))
+        except RequestRefused as refused:
+            self._pool.disable_parallel_streams(refused.reason, permanent=False)
+            return False
+        if are_there:
+            self._pool.note_kept_together(not_shown, first=self._admission.first)
+        else:
+            self._pool.disable_parallel_streams("it does not keep together what several connections write")
+        return are_there
 
     def _write_during_probe(self, session: SftpSession, handle: bytes) -> None:
         proving, writing = self._admission.take_part(session), self._write_own(session, handle, self._take)
@@ -298,7 +356,13 @@ class _Transfer:
     ) -> None:
         self._handles += 1
         self._at_close = await write_ranges(
-            session, handle, self._source, self._byte_ranges, take, self._temporary
+            session,
+            handle,
+            self._source,
+            self._byte_ranges,
+            take,
+            self._temporary,
+            note=functools.partial(self._samples.note, 0),
         )
 
     def _finish(self, session: SftpSession) -> None:

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from s3_to_sftp.credentials import Credentials, CredentialSource
@@ -60,6 +60,7 @@ class ConnectionPool:
         self._takes_several = limit > 1
         self._accepted_streams = AcceptedStreams(server, max_connections=limit, clock=clock)
         self._proven: tuple[Connection | None, Capabilities] = None, Capabilities()
+        self._kept_together: tuple[Connection | None, dict[int, Connection]] = None, {}
         self._directories = tuple(directories)
         self._pace = pace
         self._clock = clock
@@ -259,6 +260,26 @@ class ConnectionPool:
             current = self._open.get(0)
             if first is None or first is current:
                 self._proven = current, self.capabilities.updated(proven)
+
+    def note_kept_together(self, connections: Mapping[int, Connection], *, first: Connection | None) -> None:
+        """Remember that the server keeps together what is written over these connections and this first one.
+
+        It is remembered as long as all of them stand: another one may lead to another machine.
+        """
+        with self._lock:
+            known_with, known = self._kept_together
+            self._kept_together = first, {**(known if known_with is first else {}), **connections}
+
+    def not_shown_to_keep(self, connections: Mapping[int, Connection]) -> dict[int, Connection]:
+        """Return those of which that is not known. A channel leads to the machine of connection 0."""
+        known_with, known = self._kept_together
+        if known_with is None or known_with is not self._open.get(0):
+            known = {}
+        return {
+            number: connection
+            for number, connection in connections.items()
+            if number != CHANNEL and known.get(number) is not connection
+        }
 
     @property
     def limit(self) -> int:

@@ -96,6 +96,7 @@ class ServerMemory:
         """
         if first is not None and first.session.contradiction:
             self._known.forget(first.session.contradiction)
+            first.session.contradiction = ""  # what it offers in its place is learned
         if first is None or not first.session.has_started:
             self._known.learn(None)
             return

@@ -190,6 +190,7 @@ class Admission:
         if reason:
             self._refuse(reason)
         else:
+            self._pool.note_kept_together({number: connection}, first=first)
             self._pool.remember(Capabilities.of_stream(number), first=first)
 
     def _first_has_begun(self, session: SftpSession) -> bool:

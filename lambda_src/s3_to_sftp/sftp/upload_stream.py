@@ -1,6 +1,7 @@
 """The streams of an upload. Each takes byte ranges, writes them through its own handle, and closes that."""
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -10,6 +11,7 @@ from s3_to_sftp.sftp.byte_ranges import ByteRanges, first_of, rest_of
 from s3_to_sftp.sftp.connection import Connection
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import FileAttributes
+from s3_to_sftp.sftp.samples import Samples
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.stream_admission import Admission
 from s3_to_sftp.sftp.upload_request import RangeReader
@@ -28,6 +30,7 @@ class ParallelStream(threading.Thread):
         source: RangeReader,
         byte_ranges: ByteRanges,
         path: str,
+        samples: Samples,
     ) -> None:
         super().__init__(name=f"stream-{number}", daemon=True)
         self.number = number
@@ -36,6 +39,9 @@ class ParallelStream(threading.Thread):
         self._source = source
         self._byte_ranges = byte_ranges
         self._path = path
+        self._note = functools.partial(samples.note, number)
+        self.connection: Connection | None = None
+        """None until it is there."""
         self.at_work = threading.Event()
         """Set from joining the work on: only such streams are waited for."""
         self.failure: BaseException | None = None
@@ -45,7 +51,7 @@ class ParallelStream(threading.Thread):
         """Write byte ranges. A stream that the partner refuses only ends: the others do its work."""
         connection: Connection | None = None
         try:
-            connection = self._pool.stream(self.number)
+            self.connection = connection = self._pool.stream(self.number)
             self._byte_ranges.wait_until_opened()
             if self._admission.admits(self.number, connection) and self._byte_ranges.join(self.at_work):
                 connection.session.run_one(self._write(connection.session))
@@ -70,16 +76,23 @@ class ParallelStream(threading.Thread):
     async def _write(self, session: SftpSession) -> None:
         handle = await session.open_existing(self._path)
         await write_ranges(
-            session, handle, self._source, self._byte_ranges, self._byte_ranges.take, self._path
+            session,
+            handle,
+            self._source,
+            self._byte_ranges,
+            self._byte_ranges.take,
+            self._path,
+            note=self._note,
         )
 
 
 class FurtherStreams:
     """The further streams of one upload. Belongs to the first stream's thread."""
 
-    def __init__(self, pool: ConnectionPool, admission: Admission) -> None:
+    def __init__(self, pool: ConnectionPool, admission: Admission, samples: Samples) -> None:
         self._pool = pool
         self._admission = admission
+        self._samples = samples
         self._streams: list[ParallelStream] = []
 
     def start(self, numbers: Iterable[int], source: RangeReader, byte_ranges: ByteRanges, path: str) -> None:
@@ -87,7 +100,8 @@ class FurtherStreams:
         new = [number for number in numbers if number not in self._admission.numbers]
         self._admission.numbers = [*self._admission.numbers, *new]
         streams = [
-            ParallelStream(number, self._pool, self._admission, source, byte_ranges, path) for number in new
+            ParallelStream(number, self._pool, self._admission, source, byte_ranges, path, self._samples)
+            for number in new
         ]
         self._streams += streams
         for stream in streams:
@@ -96,6 +110,19 @@ class FurtherStreams:
     def at_work(self) -> int:
         """Return how many have joined the work."""
         return len(self._joined())
+
+    def connections(self) -> dict[int, Connection]:
+        """Return the connections of those that have joined the work, by their numbers."""
+        joined = ((stream.number, stream.connection) for stream in self._joined())
+        return {number: connection for number, connection in joined if connection is not None}
+
+    def survivor(self) -> SftpSession | None:
+        """Return the session of one that has joined the work and ended well; None: there is none."""
+        for stream in self._joined():
+            connection = stream.connection
+            if not stream.is_alive() and connection is not None and connection.is_open():
+                return connection.session
+        return None
 
     def wait(self) -> None:
         """Wait until those that have joined the work end; raise the error that ended the delivery in one."""
@@ -134,8 +161,12 @@ async def write_ranges(
     byte_ranges: ByteRanges,
     take: Callable[[], tuple[int, int] | None],
     path: str,
+    *,
+    note: Callable[[int, Piece], None],
 ) -> FileAttributes | None:
     """Write byte ranges until there are none to take, close the handle, and return what FSTAT has shown.
+
+    Each block is noted before it is written.
 
     On failure all ranges that this call has taken are released: an acknowledged write is only as good
     as the CLOSE behind it. After a stop, what is left of them is released.
@@ -157,6 +188,7 @@ async def write_ranges(
         for offset, block in source.blocks(ranges(), session.max_write_bytes):
             if byte_ranges.aborted or byte_ranges.stopped:
                 return
+            note(offset, block)
             yield offset, block
             given += len(block)
         if given != sum(length for _, length in taken) and not byte_ranges.stopped:

@@ -184,6 +184,8 @@ class BulkStream(_ChannelStream):
         channel = self._channel
         with channel.lock:
             self._open_window(deadline)
+            # OpenSSH opens it after the channel: how wide it is, is seen only now.
+            self._wide_enough = max(self._wide_enough, channel.out_window_size // 4)
             self._gather(min(wanted, self._wide_enough))
             if self._is_closed:
                 raise EOFError("the channel is closed")

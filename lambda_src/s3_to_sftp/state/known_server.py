@@ -169,21 +169,28 @@ class DynamoKnownServers:
             return
         self._revision += 1
         self._written, self._written_at, self._is_contradicted = following, self._clock(), False
+        self._refuses_shortcuts = False  # it is written
         self._known = following if following.host_key else None
 
     def _following(self, shown: KnownServer | None) -> KnownServer | None:
         """Return what to write; None: what is written is good enough."""
         written = self._written
-        if shown is None:
-            return _NOTHING if self._is_contradicted and written and written.host_key else None
         is_fresh = self._age() < KNOWN_FOR_SECONDS / 2
-        if written is None or not written.host_key:
+        refuses_shortcuts = self._refuses_shortcuts or (
+            written is not None and is_fresh and written.refuses_shortcuts
+        )
+        if shown is None:
+            is_news = self._is_contradicted and written is not None and written.host_key
+            return replace(_NOTHING, refuses_shortcuts=refuses_shortcuts) if is_news else None
+        if written is None:
             return shown
+        if not written.host_key:
+            return replace(shown, refuses_shortcuts=refuses_shortcuts)
         if not written.is_same_server(host_key=shown.host_key, version=shown.version):
             return shown if self._age() >= _OTHER_SERVER_SECONDS else None
         if self._is_contradicted:
             at_once = shown.at_once or written.at_once
-            return replace(shown, at_once=at_once, refuses_shortcuts=self._refuses_shortcuts)
+            return replace(shown, at_once=at_once, refuses_shortcuts=refuses_shortcuts)
         if self._age() >= KNOWN_FOR_SECONDS:
             return shown
         completed = _completed(shown, written)

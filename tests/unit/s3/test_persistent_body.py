@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import socket
+import struct
+import termios
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +34,7 @@ class HttpS3(ThreadingHTTPServer):
         connections: How many were made.
         breaks: After so many bytes a response ends; one entry is used up per GET.
         in_chunks: Whether it sends no Content-Length.
+        resets: Whether a response that ends early is reset in place of closed.
     """
 
     daemon_threads = True
@@ -37,7 +43,7 @@ class HttpS3(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.connections = 0
         self.breaks: list[int] = []
-        self.in_chunks = False
+        self.in_chunks = self.resets = False
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.connections += 1
@@ -62,9 +68,20 @@ class _Handler(BaseHTTPRequestHandler):
         sent = data[: self.server.breaks.pop(0)] if self.server.breaks else data
         self.wfile.write(sent)
         self.close_connection = len(sent) < len(data)
+        if self.close_connection and self.server.resets:
+            wait_until_received(self.connection)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
 
     def log_message(self, *_: object) -> None:
         """Write nothing to the test's output."""
+
+
+def wait_until_received(sock: socket.socket) -> None:
+    """Wait until the peer's kernel has all bytes: a reset overtakes what is still to be sent."""
+    left = bytearray(4)
+    while fcntl.ioctl(sock, termios.TIOCOUTQ, left) or any(left):
+        time.sleep(0.001)
 
 
 @pytest.fixture
@@ -151,6 +168,21 @@ def test_body_that_always_ends_early_is_interrupted(s3: HttpS3) -> None:
     with body_of(s3, 0, 10) as body, pytest.raises(ObjectReadInterrupted, match="at byte 0"):
         filled(body, [10])
     assert s3.connections == persistent_body._MOST_STALLED_READS
+
+
+def test_what_came_before_a_reset_counts(s3: HttpS3) -> None:
+    s3.resets = True
+    s3.breaks = [600_000, 300_000, 300_000]
+    with body_of(s3, 0, len(DATA)) as body:
+        assert filled(body, [len(DATA)]) == DATA
+    assert s3.connections <= 4
+
+
+def test_body_that_is_always_reset_on_the_way_comes_to_its_end(s3: HttpS3) -> None:
+    s3.resets = True
+    s3.breaks = [300_000] * 4
+    with body_of(s3, 0, len(DATA)) as body:
+        assert filled(body, [len(DATA)]) == DATA
 
 
 def test_body_of_unknown_length_is_read_by_a_copy(s3: HttpS3) -> None:

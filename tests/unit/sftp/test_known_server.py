@@ -214,6 +214,30 @@ def test_refused_login_opens_no_further_connection(env: SftpEnvironment, known: 
     assert dict(env.tried) == {0: 1}
 
 
+def test_stream_that_begins_after_the_refusal_sends_no_login(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    refused = threading.Event()
+
+    def refuse() -> None:
+        raise LoginRefused("no.", hint="")
+
+    env.before_accepting[0] = refuse
+    client = client_of(env, known)
+    open_stream = client._pool._connector.open_stream
+
+    def late(login: Credentials) -> Any:
+        assert refused.wait(SOON)
+        return open_stream(login)
+
+    client._pool._connector.open_stream = late  # type: ignore[method-assign]
+    with pytest.raises(LoginRefused):
+        upload(client)
+    refused.set()
+    wait_for_streams()
+    assert len(env.logins) == 1
+
+
 def test_failed_connection_lets_no_stream_wait(env: SftpEnvironment, known: MemoryKnownServers) -> None:
     def fail() -> None:
         raise PartnerUnreachable("away.", hint="")
@@ -345,6 +369,45 @@ def test_server_that_minds_is_asked_as_before(
     assert known.by_shortcut
 
 
+class WakesUpLate(ScriptedServer):
+    """Loses the first connection before it answers; what that was sent is carried out at each later CLOSE."""
+
+    hung: list[WakesUpLate] = []  # noqa: RUF012 - of one test at a time
+    sent: list[Any]
+
+    def send(self, pieces: Any) -> None:
+        if not self.hung:
+            self.sent = list(map(bytes, pieces))
+            self.hung.append(self)
+        elif self is not self.hung[0]:
+            super().send(pieces)
+
+    def recv(self) -> bytes:
+        if self is self.hung[0]:
+            raise EOFError
+        return super().recv()
+
+    def _close(self, asked: Asked) -> bytes:
+        answer = super()._close(asked)
+        self.hung[0].broken = None  # it has not noticed that nobody listens
+        ScriptedServer.send(self.hung[0], self.hung[0].sent)
+        return answer
+
+
+@pytest.mark.parametrize("path", ["", TEMPORARY], ids=["temporary name", "final name"])
+def test_open_that_was_not_answered_does_not_empty_the_file_later(
+    path: str, env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    env.kind, WakesUpLate.hung = WakesUpLate, []
+    client = client_of(env, known, 1)
+    request = UploadRequest(source=Bytes(DATA), temporary=TEMPORARY, path=path, most_streams=1)
+    sent = client.upload(request)
+    assert sent.complete
+    assert env.hints == [KNOWN, None]
+    assert env.files[sent.temporary] == DATA
+    assert sent.probe_may_stand, "something may be left under the first name"
+
+
 @pytest.mark.parametrize(
     ("error", "again"),
     [
@@ -373,6 +436,39 @@ def test_failure_of_a_known_server_is_tried_without_what_is_known_where_that_may
     assert len(env.hints) == 1 + again
     assert known.known is None
     assert known.by_shortcut == bool(again)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        login.LOST_DURING_LOGIN.error(PartnerUnreachable, server="s", error="e"),
+        login.CLOSED_DURING_LOGIN.error(LoginRefused, server="s", user="u"),
+    ],
+)
+@pytest.mark.parametrize("method", ["password", "keyboard-interactive"])
+def test_password_over_which_a_server_hangs_up_is_sent_once(
+    method: str, error: DeliveryError, env: SftpEnvironment
+) -> None:
+    def fail() -> None:
+        raise error
+
+    known = MemoryKnownServers(replace(KNOWN, method=method))
+    env.before_accepting[0] = fail
+    with pytest.raises(type(error)):
+        upload(client_of(env, known))
+    wait_for_streams()
+    assert len(env.logins) == 1
+    assert known.known is None
+
+
+def test_connection_that_is_lost_after_the_password_was_accepted_is_made_again(env: SftpEnvironment) -> None:
+    def fail() -> None:
+        if env.hints[0] is not None and len(env.hints) == 1:
+            raise login.LOST_DURING_LOGIN.error(PartnerUnreachable, server="s", error="e")
+
+    env.before_channel[0] = fail
+    upload(client_of(env, MemoryKnownServers(replace(KNOWN, method="password")), 1))
+    assert len(env.hints) == 2
 
 
 def test_server_that_falls_silent_is_asked_as_before_by_the_next_attempt(
@@ -428,6 +524,26 @@ def test_extension_that_is_gone_is_a_contradiction(env: SftpEnvironment, known: 
     upload(client)
     client.end_of_invocation(keep_first=False)
     assert known.forgotten
+
+
+def test_extension_that_is_gone_is_told_once(env: SftpEnvironment, known: MemoryKnownServers) -> None:
+    env.extensions = {LIMITS: b"1"}
+    client = client_of(env, known, 1)
+    upload(client)
+    for _ in range(3):
+        client.end_of_invocation(keep_first=True)
+    assert len(known.forgotten) == 1
+
+
+@pytest.mark.parametrize("connections", [0, 1])
+def test_item_that_says_nothing_of_connections_opens_none_at_once(
+    connections: int, env: SftpEnvironment
+) -> None:
+    tried: list[int] = []
+    env.before_accepting[0] = lambda: tried.extend(env.tried)
+    upload(client_of(env, MemoryKnownServers(replace(KNOWN, connections=connections))))
+    wait_for_streams()
+    assert tried == [0]
 
 
 def test_open_files_that_a_server_accepts_are_learned_and_used(env: SftpEnvironment) -> None:

@@ -356,6 +356,23 @@ def test_send_waits_until_the_window_is_wide_enough(monkeypatch: pytest.MonkeyPa
         finish()
 
 
+def test_window_that_opens_after_the_channel_is_waited_for_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSH's is 0 until its subsystem is started."""
+    patient(monkeypatch)
+    bulk = BulkHarness(window=0)
+    bulk.grant(1000)
+    with in_background(lambda: bulk.stream.send([bytes(2000)])) as finish:
+        assert len(bulk.recorder.batches.get(timeout=SOON)) == 1000
+        bulk.grant(70)
+        while not getattr(bulk.channel, "wanted_window", 0):
+            assert bulk.recorder.batches.empty()
+            time.sleep(0.001)
+        bulk.grant(180)
+        assert len(bulk.recorder.batches.get(timeout=SOON)) == 250
+        bulk.grant(2000)
+        finish()
+
+
 def test_send_that_needs_less_does_not_wait_for_a_wide_window(monkeypatch: pytest.MonkeyPatch) -> None:
     patient(monkeypatch)
     bulk = BulkHarness(window=1000)

@@ -222,6 +222,27 @@ def test_refused_shortcuts_stay_known(function: Start) -> None:
     assert later.refuses_shortcuts
 
 
+def test_refused_shortcuts_stay_known_where_nothing_else_was_seen(function: Start) -> None:
+    function()[0].learn(SHOWN)
+    known = function()[0]
+    known.forget("it hung up", by_shortcut=True)
+    known.learn(None)  # without them it did not answer either
+    later = function()[0]
+    assert later.current() is None
+    later.learn(SHOWN)
+    assert function()[0].current() == replace(SHOWN, refuses_shortcuts=True)
+
+
+def test_refused_shortcuts_stay_known_when_something_else_is_contradicted(function: Start) -> None:
+    function()[0].learn(replace(SHOWN, refuses_shortcuts=True))
+    known = function()[0]
+    known.forget("it refused a stream")
+    known.learn(SHOWN)
+    later = function()[0].current()
+    assert later is not None
+    assert later.refuses_shortcuts
+
+
 def test_refused_shortcuts_are_tried_again_later(function: Start, clock: Clock) -> None:
     function()[0].learn(replace(SHOWN, refuses_shortcuts=True))
     clock.now += KNOWN_FOR_SECONDS * 0.6

@@ -10,9 +10,10 @@ from s3_to_sftp.outcomes import AlreadyDelivered
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.temporary_names import temporary_path
+from s3_to_sftp.state import items
 from s3_to_sftp.state.ledger import Commit, Lease
 from s3_to_sftp.state.receipt import Receipt
-from tests.support.ledger_environment import LEASE_SECONDS, LedgerEnvironment
+from tests.support.ledger_environment import LEASE_SECONDS, TABLE, LedgerEnvironment
 from tests.support.write_units import MeteredClient, WriteUnits, index_units, size_of, units_of
 
 OWNER = "8f507cfc-1f3c-4b8e-9d5b-0a4c3f0f2a11"
@@ -23,6 +24,8 @@ SERVER = ServerIdentity(
     host_key="SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8",
 )
 KEY = "outbound/invoices/2026/11/29/invoice-2026-11-29-000012345.xml"
+DELIVERED_BYTES = 924
+"""Of the item of an object that is delivered."""
 
 
 def put(sequencer: str = "0055AED6DCD90281E5", *, key: str = KEY) -> ObjectRef:
@@ -105,6 +108,14 @@ def test_a_new_object_takes_at_most_eight_units(deliveries: Deliveries) -> None:
     units = deliveries.deliver(put())
     assert (units.requests, units.reads, units.table, units.index) == (3, 0, 3, 4)
     assert units.sum <= 8
+
+
+def test_record_of_a_delivered_object_has_the_size_on_the_pages(deliveries: Deliveries) -> None:
+    ref = put()
+    deliveries.deliver(ref)
+    key = {"pk": {"S": items.partition_key(ref)}, "sk": {"S": items.KEY}}
+    item = deliveries.client.get_item(TableName=TABLE, Key=key)["Item"]
+    assert size_of(item) == DELIVERED_BYTES
 
 
 def test_an_item_stays_below_1_kb_with_keys_of_ninety_characters(deliveries: Deliveries) -> None:

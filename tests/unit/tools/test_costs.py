@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.unit.state.test_write_units import DELIVERED_BYTES
+
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "reference" / "what-it-costs.md").read_text()
 ADDRESSES = (DOCS / "guides" / "partner-wants-our-ip-addresses.md").read_text()
@@ -49,6 +51,10 @@ FAR_EIGHT = measured("mb_per_s", tool="s3-to-sftp", variant="at most 8", curve="
 FAR_NAIVE = measured("mb_per_s", tool="naive", work="large", rtt_ms=100)
 
 WRITES = 3 + (1 + 1 + 2)
+STORED, RECOVERABLE = 0.25, 0.20
+"""$ per GB and month in DynamoDB; point-in-time recovery of the table, without its indexes."""
+RECORD_KB = 2 * (DELIVERED_BYTES + 100) / 1000
+"""In the table and in the index; DynamoDB charges for 100 bytes more than each has."""
 PER_MILLION = {
     "DynamoDB writes": WRITES * 0.625,
     "Lambda, duration": 1e6 * 0.5 * 512 / 1024 * GB_SECOND,
@@ -115,6 +121,16 @@ def test_costs_per_million_objects(item: str) -> None:
 @pytest.mark.parametrize("item", PER_PARTNER)
 def test_fixed_costs_per_partner(item: str) -> None:
     assert row(PAGE, item) == [pytest.approx(PER_PARTNER[item], abs=0.005)]
+
+
+def test_record_of_an_object() -> None:
+    text = " ".join(PAGE.split())
+    assert f"A record takes {RECORD_KB:.1f} KB" in text
+    assert f"${RECORD_KB * STORED:.2f} a month, and ${RECORD_KB / 2 * RECOVERABLE:.2f} for" in text
+
+
+def test_invocation_costs_two_reads() -> None:
+    assert f"${2 * 0.125:.2f} per million. A new execution environment" in " ".join(PAGE.split())
 
 
 def test_sums_of_the_tables() -> None:

@@ -18,6 +18,7 @@ from tests.support import write_units
 from tests.support.delivery_environment import DeliveryEnvironment
 from tests.support.write_units import MeteredClient, index_units
 from tests.unit.partner_rules import test_writes_of_a_delivery as writes
+from tests.unit.state.test_write_units import DELIVERED_BYTES
 from tests.unit.tools import test_costs as costs
 
 PAGE = (costs.DOCS / "guides" / "scale.md").read_text()
@@ -33,9 +34,7 @@ PARTITION_WRITES = 1000
 NEW_TABLE_WRITES = 4000
 GETS_OF_A_PREFIX = 5500
 TABLE_WRITES, INDEX_WRITES = 3, 4
-ITEM_BYTES = 948
 PAGE_BYTES = 2**20
-RECEIPT_KB = 1.5
 LOG_KB = 1.5
 
 RUN = costs.DOCS.parent / "bench" / "results" / "2026-11-29.json"
@@ -163,15 +162,16 @@ def test_volume_of_the_log() -> None:
 
 def test_volume_of_the_ledger() -> None:
     for days in (400, 32):
-        gigabytes = PER_DAY * days * RECEIPT_KB / 1e6
+        gigabytes = PER_DAY * days * costs.RECORD_KB / 1e6
         assert f"{gigabytes:,.0f} GB" in TEXT
-        assert f"${gigabytes * 0.25:,.0f} a month" in TEXT
+        assert f"${gigabytes * costs.STORED:,.0f} a month" in TEXT
+        assert f"${gigabytes / 2 * costs.RECOVERABLE:,.0f}." in TEXT
 
 
 def test_pages_of_a_day() -> None:
-    pages = PER_DAY * ITEM_BYTES / PAGE_BYTES
+    pages = PER_DAY * DELIVERED_BYTES / PAGE_BYTES
     assert f"{pages:,.0f} pages" in TEXT
-    assert f"${PER_DAY * ITEM_BYTES / 4096 / 2 * 0.125 / 1e6:.2f}" in TEXT
+    assert f"${PER_DAY * DELIVERED_BYTES / 4096 / 2 * 0.125 / 1e6:.2f}" in TEXT
 
 
 def test_writes_of_the_table() -> None:
