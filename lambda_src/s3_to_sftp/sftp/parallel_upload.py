@@ -10,7 +10,7 @@ import functools
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from s3_to_sftp.errors import ConnectionLost, RequestRefused, SizeMismatch, TransferError
 from s3_to_sftp.sftp.byte_ranges import ByteRanges
@@ -34,6 +34,9 @@ _DOUBTFUL_SECONDS = 0.02
 takes for a login looks like one."""
 
 _clock = time.monotonic
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 _NOT_KEPT_TOGETHER = TransferError(
     "It was not shown that what several connections write is kept together.", hint="It is written again."
@@ -98,6 +101,8 @@ class _Transfer:
         self._has_begun_anew = False
         self._handles = 0  # of the first stream, one after the other
         self._at_close: FileAttributes | None = None
+        self._has_looked = False  # at the complete file
+        self._seen: FileAttributes | None = None
 
     def run(self) -> Staged:
         """Write it."""
@@ -231,7 +236,7 @@ class _Transfer:
         try:
             self._write(session, handle)
             acknowledged = self._byte_ranges.acknowledged()
-            is_complete = acknowledged == self._source.size
+            is_complete = self._is_all_acknowledged()
             seen = self._look(session) if is_complete else None
         except ConnectionLost as lost:
             self._admission.note_loss(lost)
@@ -261,12 +266,19 @@ class _Transfer:
             lost=lost,
         )
 
+    def _is_all_acknowledged(self) -> bool:
+        return self._byte_ranges.acknowledged() == self._source.size
+
     def _look(self, session: SftpSession) -> FileAttributes | None:
+        if self._has_looked:
+            return self._seen
+        return session.run_one(self._looking(session))
+
+    async def _looking(self, session: SftpSession) -> FileAttributes | None:
         is_all = self._handles == 1 and not self._streams.at_work()
-        looking = confirm_size(
+        return await confirm_size(
             session, self._temporary, size=self._source.size, at_close=self._at_close, is_all=is_all
         )
-        return session.run_one(looking)
 
     def _keep(self, lost: ConnectionLost) -> Staged | None:
         """Return how far it is without the first stream's connection; None when nothing was gained."""
@@ -325,7 +337,7 @@ class _Transfer:
         if not not_shown:
             return True
         try:
-            are_there = session.run_one(self._samples.are_there(session, self._temporary))
+            are_there = self._read_back(session)
         except RequestRefused as refused:
             self._pool.disable_parallel_streams(refused.reason, permanent=False)
             return False
@@ -334,6 +346,21 @@ class _Transfer:
         else:
             self._pool.disable_parallel_streams("it does not keep together what several connections write")
         return are_there
+
+    def _read_back(self, session: SftpSession) -> bool:
+        """Return whether the samples are there; look at the size of a complete file meanwhile."""
+        reading = self._samples.are_there(session, self._temporary)
+        if not self._is_all_acknowledged():
+            return session.run_one(reading)
+        are_there, seen = _run_together(session, reading, self._looking(session))
+        if isinstance(are_there, Exception):
+            raise are_there
+        if not are_there:
+            return False
+        if isinstance(seen, Exception):
+            raise seen
+        self._has_looked, self._seen = True, seen
+        return True
 
     def _write_during_probe(self, session: SftpSession, handle: bytes) -> None:
         proving, writing = self._admission.take_part(session), self._write_own(session, handle, self._take)
@@ -400,8 +427,8 @@ class _Transfer:
 
 
 def _run_together(
-    session: SftpSession, one: SftpTask[bytes], other: SftpTask[None]
-) -> tuple[bytes | Exception, Exception | None]:
+    session: SftpSession, one: SftpTask[T], other: SftpTask[U]
+) -> tuple[T | Exception, U | Exception]:
     """Run two tasks at the same time to their ends; return the outcomes."""
     outcomes: dict[int, Any] = dict(session.run([one, other], at_a_time=2))
     return outcomes[0], outcomes[1]
