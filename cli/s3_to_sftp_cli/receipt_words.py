@@ -54,6 +54,13 @@ def after_in_words(after: object) -> str:
     """Return what was done with the object in S3 after its delivery, or is left to do; empty: nothing."""
     if not isinstance(after, Mapping):
         return ""
+    words = _action_in_words(after)
+    if not after.get("other_copy"):
+        return words
+    return f"{words.removesuffix('.')}. A copy may be at {after['other_copy']}"
+
+
+def _action_in_words(after: Mapping[str, Any]) -> str:
     action, state = str(after.get("action", "")), str(after.get("state", ""))
     done = _AFTER.get(action, action)
     version = f" (version {after['version_id']})" if after.get("version_id") else ""

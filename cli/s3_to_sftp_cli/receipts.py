@@ -54,7 +54,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Spreadsheets take a cell with such a first character for a formula, and names of objects are not ours."""
 
 
-_AFTER = ("action", "state", "bucket", "key", "version_id", "reason")
+_AFTER = ("action", "state", "bucket", "key", "version_id", "reason", "other_copy")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -205,13 +205,17 @@ class DeliverySources(Construct):
 
     def _grant_after_delivery(self, source: Source) -> None:
         rule = self._after_delivery(source)
-        target = target_of(self, source, rule)
+        target = target_of(self, source, rule, most_bytes=self._most_bytes(source))
         has_versions = source.bucket is self._made_bucket
         self._permissions.grant_after_delivery(source, rule.action, target, has_versions=has_versions)
 
     def _after_delivery(self, source: Source) -> AfterDelivery:
         rules = rules_of(source, self.server)
         return KEEP if rules is None else rules.after_delivery
+
+    def _most_bytes(self, source: Source) -> int | None:
+        rules = rules_of(source, self.server)
+        return rules.only.max_bytes if rules is not None and rules.only is not None else None
 
     def _reads_tags(self, source: Source) -> bool:
         rules = rules_of(source, self.server)

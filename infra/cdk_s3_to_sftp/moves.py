@@ -11,7 +11,7 @@ from cdk_s3_to_sftp.annotations import validate_with, warn
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
 from cdk_s3_to_sftp.source_registry import identity
 from cdk_s3_to_sftp.sources import Source
-from s3_to_sftp.rules.after_delivery import AfterAction, AfterDelivery
+from s3_to_sftp.rules.after_delivery import LARGEST_COPY, AfterAction, AfterDelivery
 from s3_to_sftp.rules.key_patterns import LONGEST_KEY
 
 _SOURCES: dict[IConstruct, list["_Place"]] = {}
@@ -64,8 +64,16 @@ def check_no_move_loop(scope: Construct, source: Source) -> None:
     _SOURCES.setdefault(scope.node.root, []).append(origin)
 
 
-def target_of(scope: Construct, source: Source, rule: AfterDelivery) -> Target | None:
+def target_of(
+    scope: Construct, source: Source, rule: AfterDelivery, *, most_bytes: int | None
+) -> Target | None:
     """Return where the objects of a source are moved to; None: nowhere.
+
+    Args:
+        scope: The delivery.
+        source: The source.
+        rule: What happens to its objects.
+        most_bytes: Of an object, if its rules say that.
 
     Raises:
         InvalidArgument: It overlaps a source of the app.
@@ -97,6 +105,8 @@ def target_of(scope: Construct, source: Source, rule: AfterDelivery) -> Target |
         _refuse_loop(scope, origin, place)
     _TARGETS.setdefault(scope.node.root, []).append(place)
     validate_with(scope, lambda: _warn_of_replaced_copies(scope, target))
+    if most_bytes is None or most_bytes > LARGEST_COPY:
+        validate_with(scope, lambda: _warn_of_unfinished_uploads(scope, target))
     if rule.prefix and not rule.prefix.endswith("/"):
         warn(
             scope,
@@ -111,8 +121,9 @@ def target_of(scope: Construct, source: Source, rule: AfterDelivery) -> Target |
             "unknownTargetOfMove",
             f"Delivered objects are moved to the bucket {rule.bucket!r}, of which the app knows nothing: "
             f"no notification of that bucket may send events of the prefix {rule.prefix!r} to this delivery; "
-            "where it belongs to another account, its policy must allow the function's role s3:PutObject and "
-            "s3:PutObjectTagging; and so must the policy of its KMS key kms:GenerateDataKey and kms:Decrypt. "
+            "where it belongs to another account, its policy must allow the function's role s3:PutObject, "
+            "s3:PutObjectTagging, s3:ListMultipartUploadParts and s3:AbortMultipartUpload; and so must the "
+            "policy of its KMS key kms:GenerateDataKey and kms:Decrypt. "
             f"Import it, as in Bucket.from_bucket_name(stack, 'Archive', {rule.bucket!r}), with its key.",
         )
     return target
@@ -121,18 +132,53 @@ def target_of(scope: Construct, source: Source, rule: AfterDelivery) -> Target |
 def _warn_of_replaced_copies(scope: Construct, target: Target) -> list[str]:
     """Warn at synth, when all of the app is known, of a bucket in which a copy replaces an earlier one."""
     if not has_versions(target.bucket):
-        where = repr(target.name) if target.name else "the bucket of the source"
         warn(
             scope,
             "moveReplacesEarlierCopies",
-            f"Delivered objects are moved to {target.prefix + '*'!r} in {where}, which is not known to have "
-            "versions: an object of the same key that was moved there before is replaced, and is lost. "
-            "Turn on "
-            "versioning (versioned=True), or put objects only under keys with a date or another part that "
-            "never "
-            "comes again, and acknowledge this.",
+            f"Delivered objects are moved to {target.prefix + '*'!r} in {_where(target)}, which is not known "
+            "to have versions: an object of the same key that was moved there before is replaced, and is "
+            "lost. Turn on versioning (versioned=True), or put objects only under keys with a date or "
+            "another part that never comes again, and acknowledge this.",
         )
     return []
+
+
+def _warn_of_unfinished_uploads(scope: Construct, target: Target) -> list[str]:
+    """Warn, likewise, of a bucket that keeps parts of copies which a crash or changed rules have ended."""
+    if not _aborts_uploads(target):
+        warn(
+            scope,
+            "moveMayLeaveParts",
+            f"Delivered objects of more than 5 GiB are copied in parts to {target.prefix + '*'!r} in "
+            f"{_where(target)}, which is not known to abort incomplete multipart uploads: parts of a copy "
+            "that a crash or changed rules have ended may stay there, invisible and billed. Give the bucket "
+            "a lifecycle rule: LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(7)); or "
+            "leave larger objects out with Filter(max_bytes=5 * 1024**3), or acknowledge this.",
+        )
+    return []
+
+
+def _where(target: Target) -> str:
+    return repr(target.name) if target.name else "the bucket of the source"
+
+
+def _aborts_uploads(target: Target) -> bool:
+    """Return whether the app creates the bucket, with a lifecycle rule that removes parts of the copies."""
+    bucket = target.bucket
+    if bucket is None or not is_made_here(bucket):
+        return False
+    resource = bucket.node.default_child
+    if not isinstance(resource, s3.CfnBucket):
+        return False
+    # jsii cannot read `lifecycle_configuration`, which is only known at synth.
+    properties = cdk.Stack.of(bucket).resolve(resource._cfn_properties)
+    rules = (properties.get("lifecycleConfiguration") or {}).get("rules") or []
+    return any(
+        "abortIncompleteMultipartUpload" in rule
+        and rule.get("status") == "Enabled"
+        and target.prefix.startswith(str(rule.get("prefix", "")))
+        for rule in rules
+    )
 
 
 def has_versions(bucket: s3.IBucket | None) -> bool:

@@ -41,6 +41,7 @@ _PUT_COPIES = (
     "s3:PutObject",
     "s3:PutObjectTagging",
     "s3:ListMultipartUploadParts",  # what is copied in parts is continued
+    "s3:AbortMultipartUpload",  # or given up
 )
 _ENCRYPT_COPIES = ("kms:Decrypt", "kms:GenerateDataKey")
 

@@ -11,7 +11,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Annotations, Match, Template
 
-from cdk_s3_to_sftp import AfterDelivery, DeliveryRules, InvalidArgument, S3ToSftp, Source, Trigger
+from cdk_s3_to_sftp import AfterDelivery, DeliveryRules, Filter, InvalidArgument, S3ToSftp, Source, Trigger
 from tests.infra.conftest import new_app, warnings_of
 from tests.infra.templates import READ_ACTIONS, new_delivery, role_permissions
 from tests.support.infra.delivery_rules import bucket, partner
@@ -76,6 +76,7 @@ class TestPermissions:
             "s3:PutObject",
             "s3:PutObjectTagging",
             "s3:ListMultipartUploadParts",
+            "s3:AbortMultipartUpload",
         }
         assert on(stack, ":one/out/*") == {
             "s3:GetObjectTagging",
@@ -260,6 +261,67 @@ class TestEarlierCopies:
     def test_bucket_that_the_construct_creates_has_versions(self, stack: cdk.Stack) -> None:
         S3ToSftp(stack, "Delivery", server=partner(MOVE), prefix="out/")
         assert self.said(stack) == []
+
+
+class TestPartsOfCopies:
+    RULE = s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(7))
+
+    def said(self, stack: cdk.Stack) -> list[str]:
+        return warnings_of(stack, "moveMayLeaveParts")
+
+    def archive(self, stack: cdk.Stack, *rules: s3.LifecycleRule) -> None:
+        s3.Bucket(stack, "Archive", bucket_name="archive", lifecycle_rules=list(rules))
+        new_delivery(stack, server=partner(to("archive", "in/")), bucket=bucket(stack))
+
+    def test_bucket_that_is_imported_is_warned_of(self, stack: cdk.Stack) -> None:
+        bucket(stack, "archive")
+        new_delivery(stack, server=partner(to("archive", "in/")), bucket=bucket(stack))
+        (sentence,) = self.said(stack)
+        assert "copied in parts to 'in/*' in 'archive', which is not known to abort" in sentence
+        assert (
+            "a lifecycle rule: LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(7))"
+            in sentence
+        )
+
+    def test_bucket_of_which_nothing_is_known_is_warned_of(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, server=partner(to("archive-of-orders")), bucket=bucket(stack))
+        assert len(self.said(stack)) == 1
+
+    def test_bucket_without_the_lifecycle_rule_is_warned_of(self, stack: cdk.Stack) -> None:
+        self.archive(stack, s3.LifecycleRule(expiration=cdk.Duration.days(400)))
+        assert len(self.said(stack)) == 1
+
+    @pytest.mark.parametrize(
+        ("about", "is_warned_of"),
+        [({}, False), ({"prefix": "i"}, False), ({"prefix": "out/"}, True), ({"enabled": False}, True)],
+        ids=["all", "prefix", "other prefix", "disabled"],
+    )
+    def test_lifecycle_rule_has_to_be_about_the_copies(
+        self, stack: cdk.Stack, about: dict[str, Any], *, is_warned_of: bool
+    ) -> None:
+        after = cdk.Duration.days(7)
+        self.archive(stack, s3.LifecycleRule(abort_incomplete_multipart_upload_after=after, **about))
+        assert bool(self.said(stack)) is is_warned_of
+
+    def test_rule_that_is_added_later_is_enough(self, stack: cdk.Stack) -> None:
+        made = s3.Bucket(stack, "Archive", bucket_name="archive")
+        new_delivery(stack, server=partner(to("archive")), bucket=bucket(stack))
+        made.add_lifecycle_rule(abort_incomplete_multipart_upload_after=cdk.Duration.days(7))
+        assert self.said(stack) == []
+
+    def test_bucket_that_the_construct_creates_has_the_rule(self, stack: cdk.Stack) -> None:
+        S3ToSftp(stack, "Delivery", server=partner(MOVE), prefix="out/")
+        assert self.said(stack) == []
+
+    @pytest.mark.parametrize(("most", "is_warned_of"), [(5 * 1024**3, False), (5 * 1024**3 + 1, True)])
+    def test_objects_that_one_request_copies_have_no_parts(
+        self, stack: cdk.Stack, most: int, *, is_warned_of: bool
+    ) -> None:
+        rules = DeliveryRules(
+            only=Filter(max_bytes=most), after_delivery=AfterDelivery.move(prefix="", bucket="archive")
+        )
+        new_delivery(stack, server=partner(rules), bucket=bucket(stack))
+        assert bool(self.said(stack)) is is_warned_of
 
 
 @pytest.mark.parametrize("rules", [TAG, MOVE, DELETE], ids=["tag", "move", "delete"])

@@ -25,7 +25,7 @@ from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
 from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.rules.open_pgp import OpenPgp
 from s3_to_sftp.rules.sequence import Sequence
-from tests.support.crash_driver import RULES_STEPS, WRITE_BYTES
+from tests.support.crash_driver import MOVE_STEPS, RULES_STEPS, WRITE_BYTES
 from tests.support.crash_environment import INBOX, CrashEnvironment, CrashingFunction, crash_environment
 
 COMPANIONS = (
@@ -43,6 +43,7 @@ PACKED = replace(
     transforms=(Gzip(level=1), OpenPgp(encrypt_to=[str(PARTNER.extract_certificate())])),
     after_delivery=AfterDelivery.tag({"delivered": "yes"}),
 )
+MOVED = DeliveryRules(after_delivery=AfterDelivery.move(prefix="delivered/"))
 OBJECTS = {f"{name}.csv": os.urandom(2 * WRITE_BYTES + place) for place, name in enumerate("ab")}
 AROUND = ("mid-write", "after the commit, before RENAME", "after RENAME, before the record")
 """Steps that a function without rules has, too."""
@@ -144,6 +145,25 @@ def test_objects_and_the_files_beside_them_arrive_once_after_a_kill_at_any_step(
     assert_arrived_once(env, rules)
     if rules.sequence is not None:
         assert sorted(env.receipt(key)["sequence"]["N"] for key in OBJECTS) == ["1", "2"]
+
+
+@pytest.mark.parametrize("are_removed", [False, True], ids=["same rules", "no rules"])
+@pytest.mark.parametrize("step", MOVE_STEPS)
+@pytest.mark.parametrize("rules", [MOVED], indirect=True, ids=["moved"])
+def test_object_is_in_one_place_after_a_kill_at_any_step_of_its_move(
+    step: str, announce: Announce, *, are_removed: bool
+) -> None:
+    env = announce()
+    env.invoke(dies=step)
+    if are_removed:
+        env.remove_rules()
+    env.redeliver()
+    assert env.files() == {f"{INBOX}/{key}": data for key, data in OBJECTS.items()}
+    there = env.objects()
+    assert {key.removeprefix("delivered/"): data for key, data in there.items()} == OBJECTS
+    assert len(there) == len(OBJECTS)
+    moved = [key for key in there if key.startswith("delivered/")]
+    assert len(moved) == len(OBJECTS) or (are_removed and moved)  # what was not delivered by then stays
 
 
 @pytest.mark.parametrize("rules", [NUMBERED, PACKED, NAMED], indirect=True, ids=id_of)

@@ -25,6 +25,8 @@ import boto3
 
 from s3_to_sftp import app, handler
 from s3_to_sftp.queue.message_queue import MessageQueue
+from s3_to_sftp.rules.after_actions import AfterActions
+from s3_to_sftp.rules.after_record import AfterRecord
 from s3_to_sftp.rules.sequence_numbers import SequenceNumbers
 from s3_to_sftp.s3.object_reader import ObjectReader
 from s3_to_sftp.sftp.session import SftpSession
@@ -218,7 +220,15 @@ RULES_STEPS: dict[str, Seam] = {
 }
 """Further steps of an object with a number and files beside it."""
 
-_ALL_STEPS = {**STEPS, **RULES_STEPS, **PAUSING_STEPS, **PROBING_STEPS, **REPLACING_STEPS}
+MOVE_STEPS: dict[str, Seam] = {
+    "before the copy": _before(AfterActions, "copy"),
+    "after the copy, before its record": _after(AfterActions, "copy"),
+    "after the record of the copy": _after(AfterRecord, "move_on"),
+    "after the deletion, before its record": _after(AfterActions, "delete"),
+}
+"""Further steps of an object that is moved after its delivery."""
+
+_ALL_STEPS = {**STEPS, **RULES_STEPS, **MOVE_STEPS, **PAUSING_STEPS, **PROBING_STEPS, **REPLACING_STEPS}
 
 
 # --- one invocation ---

@@ -223,6 +223,16 @@ class CrashEnvironment:
         for ref in self._refs:
             self._assert_recorded(ref)
 
+    def remove_rules(self) -> None:
+        """Let later invocations be of a function without rules."""
+        self._rules = ""
+
+    def objects(self) -> dict[str, bytes]:
+        """Return what is in the bucket, by key."""
+        listed = self._s3.list_objects_v2(Bucket=self._bucket).get("Contents", [])
+        keys = [each["Key"] for each in listed]
+        return {key: self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read() for key in keys}
+
     def files(self) -> dict[str, bytes]:
         """Return what stands at the partner, by path."""
         return contents_below(self._server.root)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.killable_function import KillableEnvironment
@@ -21,6 +21,7 @@ class MortalBucket:
         client: boto3's, of moto.
         asked: Operations in order, those that were not done left out.
         refusing: Operation -> the code that it is refused with.
+        silent: Operations that are done, and whose answer does not come.
         is_versioned: Whether the bucket has versions.
     """
 
@@ -33,6 +34,7 @@ class MortalBucket:
             self.client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         self.asked: list[str] = []
         self.refusing: dict[str, str] = {}
+        self.silent: set[str] = set()
         self.objects: dict[str, bytes] = {}
         self._env = env
         self._puts = 0
@@ -42,6 +44,8 @@ class MortalBucket:
         answer = self.client.list_object_versions(Bucket=BUCKET)
         for each in (*answer.get("Versions", []), *answer.get("DeleteMarkers", [])):
             self.client.delete_object(Bucket=BUCKET, Key=each["Key"], VersionId=each["VersionId"])
+        for upload in self.uploads():
+            self.client.abort_multipart_upload(Bucket=BUCKET, Key=upload["Key"], UploadId=upload["UploadId"])
 
     def put(self, key: str, data: bytes, **about: Any) -> ObjectRef:
         """Put an object and announce it."""
@@ -67,6 +71,11 @@ class MortalBucket:
         answer = self.client.list_object_versions(Bucket=bucket, Prefix=key)
         return [each["VersionId"] for each in answer.get("Versions", []) if each["Key"] == key]
 
+    def uploads(self) -> list[Any]:
+        """The multipart uploads that are neither completed nor aborted."""
+        uploads: list[Any] = self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+        return uploads
+
     def tags(self, key: str, **about: str) -> Mapping[str, str]:
         answer = self.client.get_object_tagging(**{"Bucket": BUCKET, "Key": key, **about})
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
@@ -83,6 +92,8 @@ class MortalBucket:
                 raise client_error(code, 403)
             answer = self._env.life.step(operation, lambda: _outcome(call, arguments))
             self.asked.append(operation)
+            if operation in self.silent:
+                raise ReadTimeoutError(endpoint_url="https://s3")
             if isinstance(answer, ClientError):
                 raise answer
             return answer

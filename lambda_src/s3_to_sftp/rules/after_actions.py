@@ -7,11 +7,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from s3_to_sftp.rules.after_delivery import LARGEST_COPY
 from s3_to_sftp.rules.object_tags import MOST_TAGS
 from s3_to_sftp.s3.object_ref import ObjectRef
 
-LARGEST_COPY = 5 * 1024**3
-"""Bytes that CopyObject copies at most (Amazon S3 API reference, "CopyObject")."""
 _PART_BYTES = 256 * 1024**2
 _MOST_PARTS = 10_000
 _COPIES_AT_A_TIME = 8
@@ -185,6 +184,18 @@ class AfterActions:
         except ClientError as error:
             raise _gone(error) or error from None
         return _copied(answer, answer["CopyObjectResult"])
+
+    def abort_copy(self, *, bucket: str, key: str, upload_id: str) -> None:
+        """Remove the parts of a copy that is not to be completed.
+
+        Raises:
+            ClientError: It was not done.
+        """
+        try:
+            self._s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "NoSuchUpload":  # aborted before, or completed
+                raise
 
     def _copy_parts(
         self,

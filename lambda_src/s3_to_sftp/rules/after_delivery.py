@@ -10,6 +10,8 @@ from s3_to_sftp.rules.key_patterns import LONGEST_KEY
 from s3_to_sftp.rules.object_tags import MOST_TAGS, check_number_of_tags, check_tag
 
 RULE = "after_delivery"
+LARGEST_COPY = 5 * 1024**3
+"""Bytes that CopyObject copies at most (Amazon S3 API reference, "CopyObject"); more is copied in parts."""
 _BUCKET = re.compile(r"(?!xn--|sthree-|amzn-s3-demo-)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _NO_BUCKET = re.compile(r"\.\.|(-s3alias|--ol-s3|--x-s3|--table-s3|\.mrap)$|^\d+\.\d+\.\d+\.\d+$")
 """Names that no general purpose bucket has (Amazon S3 User Guide, "General purpose bucket naming rules")."""

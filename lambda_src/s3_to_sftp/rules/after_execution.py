@@ -1,4 +1,4 @@
-"""What is left to do with a version in S3 once its receipt is recorded, and its record in the ledger.
+"""What is left to do with a version in S3 once its receipt is recorded.
 
 The receipt comes with `after`, an attribute of the version's item, in the state `pending`. The function that
 has delivered the object does it; where that one has died or failed, the next one that gets the message does.
@@ -10,14 +10,15 @@ has delivered the object does it; where that one has died or failed, the next on
 
 Deleting comes after the record of the copy: what is missing from S3 then was deleted by us.
 
-The rules that hold now say what is done, but for a move that a changed rule meets halfway: it is finished as
-it was begun, or there would be two copies.
+The rules that hold now say what is done, but for a move: its record is there before its copy, so one that a
+changed rule meets may have been copied. It is finished as it was begun, or there would be two copies, unless
+S3 is known to have refused each attempt at it, or refuses it now.
 """
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -31,12 +32,12 @@ from s3_to_sftp.rules.after_actions import (
     VersionGoneError,
     identifies_version,
 )
+from s3_to_sftp.rules.after_record import AfterRecord, BegunMove
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import RawAttribute
-from s3_to_sftp.state.items import ACTION_LEFT, KEY, VersionItem, partition_key, read_version, version_key
+from s3_to_sftp.state.items import VersionItem, partition_key, read_version, version_key
 from s3_to_sftp.state.places import find_record
 from s3_to_sftp.state.table import Table
-from s3_to_sftp.state.update_expression import Change, Path, Put
 from s3_to_sftp.untrusted_text import MOST_REASON_BYTES, cut, quoted
 
 _log = logging.getLogger(__name__)
@@ -49,8 +50,10 @@ _ALLOW = {
     "delete": "s3:DeleteObject and s3:DeleteObjectVersion",
 }
 
-
 _FORBIDDEN = ("AccessDenied", "403")
+_NO_UPLOAD = "NoSuchUpload"
+_NO_REFUSALS = (_NO_UPLOAD, "RequestTimeout", "SlowDown")
+"""Codes with which a copy may be there, or be made in a moment, although their status is 4xx."""
 
 
 class AfterExecution:
@@ -102,23 +105,38 @@ class AfterExecution:
             AfterDeliveryFailed: It is not done.
             LedgerError: It could not be recorded.
         """
-        record = _Record(self._table, ref, attempts, self._now)
-        begun = _begun_move(after)
-        is_copied = after is not None and after.text("state") == "copied"
-        wanted, planned = planned, _to_be_done(planned, begun, after)
+        record = AfterRecord(self._table, ref, attempts, after, now=self._now)
+        begun = record.begun
+        if begun is not None and begun.action != planned and identifies_version(ref):
+            if self._is_finished(record, begun, instead_of=planned):
+                return
+            self._give_up(record, begun)
         if planned is None:
-            copy = f"; a copy may be at s3://{begun.bucket}/{begun.key}" if begun is not None else ""
-            record.end("kept", {"reason": f"The rules no longer want it{copy}."})
+            record.end("kept", {"reason": "The rules no longer want it."})
             return
         if not identifies_version(ref):
             reason = "Neither the event nor the bucket says which version was delivered."
             _log.warning("%s is left in S3 as it is: %s", ref, reason)
             record.end("kept", {"reason": reason})
             return
+        with self._recorded(record, planned):
+            self._do(record, planned)
+
+    @contextlib.contextmanager
+    def _recorded(
+        self, record: AfterRecord, planned: PlannedAction, *, is_former: bool = False
+    ) -> Iterator[None]:
+        """Record what the block finds out about the version.
+
+        Raises:
+            AfterDeliveryFailed: The block has failed otherwise.
+        """
+        ref = record.ref
         try:
-            self._do(record, planned, after)
+            yield
         except VersionGoneError as gone:
             _log.warning("%s is no longer in S3 (%s): nothing is left to do with it", ref, gone)
+            self._is_aborted(record, planned)
             record.end_if_pending(
                 "gone", {"reason": f"It was no longer in S3, or another one had its key ({gone})."}
             )
@@ -127,44 +145,131 @@ class AfterExecution:
         except DeliveryError:
             raise
         except Exception as error:  # noqa: BLE001 - botocore lets through what its parsers and urllib3 raise
-            if is_copied and not _deletes(wanted) and _code(error) in _FORBIDDEN:
-                where = f"a copy is at s3://{planned.bucket}/{planned.key}"
-                record.end("kept", {"reason": f"The rules no longer allow its deletion; {where}."})
-                return
-            failed = _failed(ref, planned, error)
-            record.note({"reason": failed.reason, "hint": failed.hint})
+            failed = _failed(ref, planned, error, is_former=is_former)
+            is_sure = planned.action == "move" and record.knows_copies and _is_refusal(error)
+            refused = {"refused": _code(error)} if is_sure else {}
+            record.note({"reason": failed.reason, "hint": failed.hint, **refused})
             raise failed from None
 
-    def _do(self, record: "_Record", planned: PlannedAction, after: RawAttribute | None) -> None:
-        ref = record.ref
+    def _is_finished(
+        self, record: AfterRecord, begun: BegunMove, *, instead_of: PlannedAction | None
+    ) -> bool:
+        """Finish a move that the rules no longer want; return whether that is the end of it.
+
+        Its copy may be there. Otherwise S3 has refused to make one, or does so now.
+
+        Raises:
+            AfterDeliveryFailed: It is not done.
+            LedgerError: It could not be recorded.
+        """
+        if begun.is_refused:
+            return False
+        move = begun.action
+        with self._recorded(record, move, is_former=True):
+            if not begun.is_copied:
+                try:
+                    if not self._copy(record, move):
+                        return True
+                except ClientError as error:
+                    if not _is_refusal(error):
+                        raise
+                    _log.warning("%s is not moved as former rules say: %s", record.ref, _code(error))
+                    return False
+            try:
+                self._delete_if_there(record.ref)
+            except ClientError as error:
+                if _deletes(instead_of) or _code(error) not in _FORBIDDEN:
+                    raise
+                where = f"a copy is at {_place(move)}"
+                record.end("kept", {"reason": f"The rules no longer allow its deletion; {where}."})
+                return True
+            record.end_as_done(move)
+        return True
+
+    def _give_up(self, record: AfterRecord, begun: BegunMove) -> None:
+        """Let go of a move that the rules no longer want, and that S3 does not let be finished."""
+        parts = f" (parts of the upload {record.upload_id})" if record.upload_id else ""
+        if self._is_aborted(record, begun.action):
+            parts = ""
+        if parts or not begun.is_refused:
+            record.note_other_copy(f"{_place(begun.action)}{parts}")
+        record.upload_id = ""
+
+    def _do(self, record: AfterRecord, planned: PlannedAction) -> None:
         if planned.action == "tag":
-            self._actions.tag(ref, dict(planned.tags))
+            self._actions.tag(record.ref, dict(planned.tags))
         elif planned.action == "move":
-            if not self._is_copied(planned, after) and not self._copy(record, planned, after):
+            if not self._is_copied(record, planned):
                 return
-            self._delete_if_there(ref)
+            self._delete_if_there(record.ref)
         else:
-            self._delete_if_there(ref)
+            self._delete_if_there(record.ref)
         record.end_as_done(planned)
 
-    def _is_copied(self, planned: PlannedAction, after: RawAttribute | None) -> bool:
-        return after is not None and after.text("state") == "copied" and _is_target(planned, after)
+    def _is_copied(self, record: AfterRecord, planned: PlannedAction) -> bool:
+        """Make the copy where there is none; return whether this function is the one that goes on."""
+        begun = record.begun
+        if begun is not None and begun.is_copied and begun.action == planned:
+            return True
+        is_announced = record.announces(planned) or record.announce(planned)
+        return is_announced and self._copy(record, planned)
 
-    def _copy(self, record: "_Record", planned: PlannedAction, after: RawAttribute | None) -> bool:
+    def _copy(self, record: AfterRecord, planned: PlannedAction) -> bool:
         """Copy it; return whether this function is the one that goes on."""
         ref, target = record.ref, {"bucket": planned.bucket, "key": planned.key}
-        upload_id = after.text("upload_id") if after is not None and _is_target(planned, after) else ""
         about = self._actions.look_at(ref)
-        if not upload_id and (upload_id := self._actions.begin_copy(ref, about, **target)):
-            record.note({"upload_id": upload_id, **target})
+        if not record.upload_id and (upload_id := self._actions.begin_copy(ref, about, **target)):
+            self._note_upload(record, planned, upload_id)
         try:
-            copied = self._actions.copy(ref, about, **target, upload_id=upload_id, is_over=self._is_over)
+            copied = self._actions.copy(
+                ref, about, **target, upload_id=record.upload_id, is_over=self._is_over
+            )
         except ClientError as error:
-            if upload_id and error.response.get("Error", {}).get("Code") == "NoSuchUpload":
-                record.note({"upload_id": ""})  # cleaned up meanwhile, or completed: begin again
+            if record.upload_id and _code(error) == _NO_UPLOAD:  # cleaned up meanwhile, or completed
+                record.forget_upload()
             raise
         where = {**target, "version_id": copied.version_id, "etag": copied.etag}
         return record.move_on("copied", where)
+
+    def _note_upload(self, record: AfterRecord, planned: PlannedAction, upload_id: str) -> None:
+        """Record an upload that was begun, or abort it: one that nobody knows of is never completed.
+
+        Raises:
+            CopyUnfinishedError: Another function has begun one.
+            LedgerError: It could not be recorded.
+        """
+        try:
+            is_only_one = record.note_upload(upload_id)
+        except DeliveryError:
+            self._abort(record.ref, planned, upload_id)
+            raise
+        if not is_only_one:
+            self._abort(record.ref, planned, upload_id)
+            raise CopyUnfinishedError("another function copies it")
+
+    def _is_aborted(self, record: AfterRecord, move: PlannedAction) -> bool:
+        """Abort the upload that the record has; return whether no parts are left."""
+        if record.upload_id and not self._abort(record.ref, move, record.upload_id):
+            return False
+        if record.upload_id:
+            record.forget_upload()
+        return True
+
+    def _abort(self, ref: ObjectRef, move: PlannedAction, upload_id: str) -> bool:
+        """Remove the parts of a copy that is given up; return whether they are gone. Never raises."""
+        try:
+            self._actions.abort_copy(bucket=move.bucket, key=move.key, upload_id=upload_id)
+        except Exception as error:  # noqa: BLE001 - as above; a lifecycle rule of the bucket removes them
+            _log.warning(
+                "parts of a copy of %s stay at %s (upload %s) until a lifecycle rule of the bucket aborts "
+                "incomplete multipart uploads: %s",
+                ref,
+                _place(move),
+                upload_id,
+                quoted(error),
+            )
+            return False
+        return True
 
     def _delete_if_there(self, ref: ObjectRef) -> None:
         try:
@@ -173,94 +278,8 @@ class AfterExecution:
             _log.info("%s was deleted before, or another object has its key (%s)", ref, gone)
 
 
-class _Record:
-    """`after` of one version, as long as nobody delivers the version again."""
-
-    def __init__(self, table: Table, ref: ObjectRef, attempts: int, now: Callable[[], float]) -> None:
-        self.ref = ref
-        self._table = table
-        self._attempts = attempts
-        self._now = now
-
-    def end(self, state: str, about: Mapping[str, Any]) -> None:
-        """Record that nothing is left to do."""
-        self.move_on(state, about)
-
-    def end_as_done(self, planned: PlannedAction) -> None:
-        """The same for an action that was done: perhaps another one than the record had."""
-        about = {"action": planned.action, **({"tags": dict(planned.tags)} if planned.tags else {})}
-        removed = () if planned.action == "move" else ("bucket", "key", "version_id", "etag")
-        tags = () if planned.tags else ("tags",)
-        self.move_on("done", about, removed=("reason", *removed, *tags))
-
-    def end_if_pending(self, state: str, about: Mapping[str, Any]) -> None:
-        """The same, unless another function has begun: what is missing then may have been moved by it."""
-        self.move_on(state, about, expected="pending")
-
-    def note(self, about: Mapping[str, Any]) -> None:
-        """Record what people, or the next attempt, want to know. Never raises."""
-        try:
-            self._write({("after", name): value for name, value in about.items()})
-        except DeliveryError as trouble:
-            _log.warning("not recorded for %s: %s", self.ref, trouble)
-
-    def move_on(
-        self,
-        state: str,
-        about: Mapping[str, Any],
-        *,
-        removed: tuple[str, ...] = (),
-        expected: str | tuple[str, ...] = ACTION_LEFT,
-    ) -> bool:
-        """Record the next state; return whether no other function has done so before."""
-        put: Put = {("after", name): value for name, value in about.items()}
-        put |= {("after", "state"): state, ("after", "at"): round(self._now(), 3)}
-        return self._write(put, removed=(*removed, "hint", "upload_id"), expected=expected)
-
-    def _write(
-        self, put: Put, *, removed: tuple[str, ...] = (), expected: str | tuple[str, ...] = ACTION_LEFT
-    ) -> bool:
-        pk, version = partition_key(self.ref), version_key(self.ref)
-        state: Mapping[Path, object] = {
-            "state": "DELIVERED",
-            "attempts": self._attempts,
-            ("after", "state"): expected,
-        }
-        in_key_item = Change(
-            pk=pk,
-            sk=KEY,
-            expected={"version": version, **state},
-            put=put,
-            remove=[("after", name) for name in removed],
-        )
-        refused = self._table.write(in_key_item)
-        if refused and (refused[0] or {}).get("version") != {"S": version}:  # another one was leased since
-            refused = self._table.write(replace(in_key_item, sk=version, expected=state))
-        return not refused
-
-
-def _is_target(planned: PlannedAction, after: RawAttribute) -> bool:
-    return (after.text("bucket"), after.text("key")) == (planned.bucket, planned.key)
-
-
-def _begun_move(after: RawAttribute | None) -> PlannedAction | None:
-    """Return the move that the record is about; None: it is about none."""
-    if after is None or after.text("action") != "move":
-        return None
-    return PlannedAction(action="move", bucket=after.text("bucket"), key=after.text("key"))
-
-
-def _to_be_done(
-    wanted: PlannedAction | None, begun: PlannedAction | None, after: RawAttribute | None
-) -> PlannedAction | None:
-    """Return what the rules want now, or the move that was begun: its copy is there, or may be."""
-    if begun is None or after is None:
-        return wanted
-    if after.text("state") == "copied":
-        return begun
-    # One that has failed has a reason: a corrected target is used.
-    is_other_target = wanted is not None and wanted.action == "move"
-    return begun if is_other_target and not after.text("reason") else wanted
+def _place(move: PlannedAction) -> str:
+    return f"s3://{move.bucket}/{move.key}"
 
 
 def _deletes(planned: PlannedAction | None) -> bool:
@@ -272,15 +291,26 @@ def _code(error: Exception) -> str:
     return str(answer.get("Code", ""))
 
 
-def _failed(ref: ObjectRef, planned: PlannedAction, error: Exception) -> AfterDeliveryFailed:
+def _is_refusal(error: Exception) -> bool:
+    """Return whether S3 has said that it has not done what it was asked for, and will not do it."""
+    if not isinstance(error, ClientError):
+        return False
+    status, code = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), _code(error)
+    return 400 <= status < 500 and code not in _NO_REFUSALS and "Throttl" not in code
+
+
+def _failed(
+    ref: ObjectRef, planned: PlannedAction, error: Exception, *, is_former: bool
+) -> AfterDeliveryFailed:
     answer: Mapping[str, Any] = error.response.get("Error", {}) if isinstance(error, ClientError) else {}
     code = _code(error)
     why = f"{code}: {quoted(answer.get('Message') or '')}" if code else quoted(error)
     target = f" to s3://{planned.bucket}/{planned.key}" if planned.bucket else ""
+    says = "said when that was begun" if is_former else "says"
     failed = AfterDeliveryFailed(
         cut(
             f"{ref} is delivered, and its receipt is recorded, but it {_VERBS[planned.action]}{target} "
-            f"afterwards, as the rule 'after_delivery' says: {why}.",
+            f"afterwards, as the rule 'after_delivery' {says}: {why}.",
             MOST_REASON_BYTES,
         ),
         hint=f"{_advice(planned, code, error)} Then redrive the message: the file is not sent again.",

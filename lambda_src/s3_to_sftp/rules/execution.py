@@ -144,7 +144,7 @@ class RulesExecution(ObjectPlans):
             lease = replace(lease, steps={**lease.steps, BEGUN: step})
         if former != path:
             # Rules with a temporary name may have held before: what they have left is not forgotten, and is
-            # removed only when nobody looks for it.
+            # removed only when the ledger no longer says to look for it.
             if lease.attempt == 1:
                 lease.names.remove(former)
             lease = await done_by(executor, lambda: self._ledger.start_over(lease, temporary=path))

@@ -191,13 +191,16 @@ class ObjectPlans:
         """Return what today's rules want done with a delivered object.
 
         Raises:
-            RuleRefused: They would move it in a circle, and it is not copied yet.
+            RuleRefused: They would move it in a circle, and nothing of it was begun by other rules.
         """
         rules = self._rules.of(ref)
         try:
             return planned_action(rules.rules.after_delivery, rules.item) if rules.rules else None
         except RuleRefused:
-            if version.after is not None and version.after.text("state") == "copied":  # finished as begun
+            from s3_to_sftp.rules.after_record import begun_move  # as above
+
+            begun = begun_move(version.after)
+            if begun is not None and not begun.is_refused:  # finished as begun
                 return None
             raise
 

@@ -503,6 +503,14 @@ MOVED = {"action": "move", "state": "done", "at": 1_795_392_000.0, "bucket": "ar
             "still to be deleted from S3: AccessDenied",
         ),
         ({"action": "delete", "state": "gone", "reason": "404"}, "not deleted from S3: 404"),
+        (
+            {"action": "tag", "state": "done", "other_copy": "s3://archive/x"},
+            "tagged in S3. A copy may be at s3://archive/x",
+        ),
+        (
+            {**MOVED, "state": "kept", "reason": "No.", "other_copy": "s3://archive/x"},
+            "not moved: No. A copy may be at s3://archive/x",
+        ),
     ],
 )
 def test_what_was_done_with_the_object_afterwards_is_shown(

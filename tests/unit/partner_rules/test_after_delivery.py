@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -10,7 +11,13 @@ import pytest
 
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery_plan import PlannedAction
-from s3_to_sftp.errors import AfterDeliveryFailed, Disposition, MovedAfterDelivery, RuleRefused
+from s3_to_sftp.errors import (
+    AfterDeliveryFailed,
+    Disposition,
+    LedgerError,
+    MovedAfterDelivery,
+    RuleRefused,
+)
 from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import AlreadyDelivered, CircuitOpen
 from s3_to_sftp.rules.after_actions import AfterActions
@@ -89,6 +96,25 @@ def assert_done(env: Environment, ref: ObjectRef, data: bytes) -> None:
     if env.rules.after_delivery is MOVE:
         assert env.bucket.body(f"delivered/{ref.key}") == data
         assert env.bucket.tags(f"delivered/{ref.key}") == {"kept": "1"}
+
+
+def places(env: Environment) -> list[str]:
+    """The keys under which the object a is, in whatever version."""
+    return [each for each in ("a", "delivered/a", "elsewhere/a") if env.bucket.versions(each)]
+
+
+def killed_after_the_copy(
+    after: AfterDelivery = MOVE, data: bytes = b"data"
+) -> tuple[Environment, ObjectRef]:
+    """An environment with a copy that the ledger does not know to be made, and the object."""
+    for step in itertools.count(1):
+        env = environment(after)
+        ref = env.bucket.put("a", data)
+        assert env.invoke([ref], dies_at=step).is_dead
+        if "delivered/a" in places(env):
+            assert env.after(ref)["state"] == "pending"
+            return env, ref
+    raise AssertionError
 
 
 def assert_moved_once(env: Environment, ref: ObjectRef) -> None:
@@ -259,6 +285,121 @@ class TestLargeObjects:
         assert env.bucket.keys() == ["delivered/a"]
 
 
+class TestPartsThatAreLeft:
+    DATA = b"8 bytes, and some"
+
+    @pytest.fixture(autouse=True)
+    def _tiny_copies(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(AfterActions.__init__, "__kwdefaults__", {"largest_copy": 8, "part_bytes": 8})
+        monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+
+    @pytest.mark.parametrize("name", ["keep", "tag", "move elsewhere"])
+    def test_changed_rule_leaves_no_parts_after_a_kill_at_any_step(self, name: str) -> None:
+        """But for an upload that nobody knows of yet: that one is the lifecycle rule's."""
+        begun = 0
+        for step in itertools.count(1):
+            env = environment(MOVE)
+            ref = env.bucket.put("a", self.DATA)
+            if not env.invoke([ref], dies_at=step).is_dead:
+                break
+            if env.version_item(ref).get("state") != {"S": "DELIVERED"}:
+                continue
+            begun += bool(env.bucket.uploads())
+            known = [env.after(ref)["upload_id"]] if "upload_id" in env.after(ref) else []
+            lost = {each["UploadId"] for each in env.bucket.uploads()} - {*known}
+            env.rules = DeliveryRules(after_delivery=CHANGED[name])
+            env.settle([ref])
+            assert places(env) == ["delivered/a"], step
+            assert {each["UploadId"] for each in env.bucket.uploads()} == lost, step
+        assert begun > 2
+
+    def begun_in_parts(self, refused: str = "complete_multipart_upload") -> tuple[Environment, ObjectRef]:
+        """An object whose copy has parts, and is unfinished."""
+        env = environment(MOVE)
+        ref = env.bucket.put("a", self.DATA)
+        env.bucket.refusing[refused] = "SlowDown"
+        env.invoke([ref])
+        env.bucket.refusing.clear()
+        assert [each["UploadId"] for each in env.bucket.uploads()] == [env.after(ref)["upload_id"]]
+        return env, ref
+
+    @pytest.mark.parametrize("may_abort", [True, False])
+    @pytest.mark.parametrize("name", ["keep", "tag"])
+    def test_parts_of_a_copy_that_may_not_be_finished_are_removed_or_named(
+        self, name: str, *, may_abort: bool
+    ) -> None:
+        env, ref = self.begun_in_parts()
+        upload = env.after(ref)["upload_id"]
+        env.rules = DeliveryRules(after_delivery=CHANGED[name])
+        env.bucket.refusing["list_parts"] = "AccessDenied"
+        if not may_abort:
+            env.bucket.refusing["abort_multipart_upload"] = "AccessDenied"
+        env.invoke([ref])
+        parts = "" if may_abort else f" (parts of the upload {upload})"
+        assert env.after(ref)["other_copy"] == f"s3://bucket/delivered/a{parts}"
+        assert env.after(ref)["state"] == ("kept" if name == "keep" else "done")
+        assert len(env.bucket.uploads()) == (not may_abort)
+        assert env.bucket.keys() == ["a"]
+
+    def test_parts_at_a_target_that_is_corrected_are_removed(self) -> None:
+        env = environment(MOVE)
+        ref = env.bucket.put("a", self.DATA)
+        env.bucket.refusing["upload_part_copy"] = "AccessDenied"
+        env.invoke([ref])
+        assert len(env.bucket.uploads()) == 1
+        env.bucket.refusing.clear()
+        env.rules = DeliveryRules(after_delivery=MOVE_ELSEWHERE)
+        env.invoke([ref])
+        assert env.bucket.keys() == ["elsewhere/a"]
+        assert env.bucket.uploads() == []
+        assert "other_copy" not in env.after(ref)
+
+    def test_parts_are_kept_when_a_permission_is_corrected(self) -> None:
+        env = environment(MOVE)
+        ref = env.bucket.put("a", self.DATA)
+        env.bucket.refusing["complete_multipart_upload"] = "AccessDenied"
+        env.invoke([ref])
+        env.bucket.refusing.clear()
+        env.invoke([ref])
+        assert env.bucket.asked.count("upload_part_copy") == 3
+        assert env.bucket.keys() == ["delivered/a"]
+
+    def test_parts_of_an_object_that_somebody_else_deletes_are_removed(self) -> None:
+        env, ref = self.begun_in_parts()
+        env.bucket.client.delete_object(Bucket=BUCKET, Key="a", VersionId=ref.version_id)
+        env.invoke([ref])
+        assert env.after(ref)["state"] == "gone"
+        assert env.bucket.uploads() == []
+
+    def test_second_function_leaves_no_parts_beside_those_of_the_first(self) -> None:
+        env, ref = self.begun_in_parts()
+        first = env.after(ref)["upload_id"]
+        planned = PlannedAction(action="move", bucket=BUCKET, key="delivered/a")
+        late = AfterExecution(env.bucket, env.ledger.memory)
+        with pytest.raises(AfterDeliveryFailed) as failed:
+            late.run(ref, planned, attempts=1, after=None)
+        assert failed.value.disposition is Disposition.WAIT
+        assert [each["UploadId"] for each in env.bucket.uploads()] == [first]
+
+    def test_upload_that_cannot_be_recorded_is_aborted(self) -> None:
+        env = environment(MOVE)
+        ref = env.bucket.put("a", self.DATA)
+        write = env.ledger.memory.write
+
+        def fail(*changes: Any) -> Any:
+            if ("after", "upload_id") in changes[0].put:
+                raise LedgerError("The table does not answer.", hint="")
+            return write(*changes)
+
+        env.ledger.memory.write = fail  # type: ignore[method-assign]
+        env.invoke([ref])
+        assert isinstance(env.outcomes[ref], LedgerError)
+        assert env.bucket.uploads() == []
+        env.ledger.memory.write = write  # type: ignore[method-assign]
+        env.invoke([ref])
+        assert env.bucket.keys() == ["delivered/a"]
+
+
 class TestCrashes:
     @pytest.mark.parametrize("is_versioned", [True, False], ids=["versioned", "unversioned"])
     @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
@@ -280,7 +421,7 @@ class TestCrashes:
 
     @pytest.mark.parametrize("is_versioned", [True, False], ids=["versioned", "unversioned"])
     @pytest.mark.parametrize("name", CHANGED)
-    def test_changed_rule_leaves_one_copy_and_a_final_record_after_a_kill_at_any_step(
+    def test_move_is_finished_as_recorded_by_changed_rules_after_a_kill_at_any_step(
         self, name: str, *, is_versioned: bool
     ) -> None:
         step, finished = 0, 0
@@ -291,25 +432,85 @@ class TestCrashes:
             if not env.invoke([ref], dies_at=step).is_dead:
                 break
             was_delivered = env.version_item(ref).get("state") == {"S": "DELIVERED"}
-            was_copied = was_delivered and env.after(ref)["state"] in {"copied", "done"}
-            is_copy_there = bool(env.bucket.versions("delivered/a"))
             env.rules = DeliveryRules(after_delivery=CHANGED[name])
             env.settle([ref])
-            after = env.after(ref) if was_delivered or name != "keep" else {"state": "kept", "action": ""}
-            places = [each for each in ("a", "delivered/a", "elsewhere/a") if env.bucket.versions(each)]
-            assert after["state"] in {"done", "kept"}, step
-            if was_copied:
+            if was_delivered:
                 finished += 1
-                assert (after["state"], after["action"], places) == ("done", "move", ["delivered/a"]), step
-            elif name == "move elsewhere":
-                assert after["key"] == (places[0] if was_delivered else "elsewhere/a")
-                assert places == ["delivered/a" if was_delivered else "elsewhere/a"], step
-            elif was_delivered:
-                assert ("delivered/a" in places) is is_copy_there, step
-                assert after["action"] == ("move" if name == "keep" else name), step
-                told = str(after.get("reason", ""))
-                assert ("a copy may be at s3://bucket/delivered/a" in told) is (name == "keep"), step
-        assert finished > 2
+                after = env.after(ref)
+                assert (after["state"], after["action"]) == ("done", "move"), step
+                assert places(env) == ["delivered/a"], step
+            else:
+                left = {"keep": ["a"], "tag": ["a"], "delete": [], "move elsewhere": ["elsewhere/a"]}
+                assert places(env) == left[name], step
+        assert finished > 4
+
+    @pytest.mark.parametrize("name", CHANGED)
+    def test_attempt_after_a_refusal_leaves_one_copy_when_it_is_killed_and_the_rule_changed(
+        self, name: str
+    ) -> None:
+        """What was surely not done before may have been done by then."""
+        copied = 0
+        for step in itertools.count(1):
+            env = environment(MOVE)
+            ref = env.bucket.put("a", b"data")
+            env.bucket.refusing["copy_object"] = "AccessDenied"
+            env.invoke([ref])
+            assert env.after(ref)["refused"] == "AccessDenied"
+            env.bucket.refusing.clear()
+            if not env.invoke([ref], dies_at=step).is_dead:
+                break
+            copied += places(env) == ["a", "delivered/a"]
+            env.rules = DeliveryRules(after_delivery=CHANGED[name])
+            env.settle([ref])
+            assert len(places(env)) <= 1, step
+            assert "other_copy" not in env.after(ref)
+        assert copied > 0
+
+    def test_move_that_takes_the_place_of_another_action_leaves_one_copy_when_the_rule_changes_again(
+        self,
+    ) -> None:
+        copied = 0
+        for step in itertools.count(1):
+            env = environment(TAG)
+            ref = env.bucket.put("a", b"data")
+            env.bucket.refusing["put_object_tagging"] = "AccessDenied"
+            env.invoke([ref])
+            env.bucket.refusing.clear()
+            env.rules = DeliveryRules(after_delivery=MOVE)
+            if not env.invoke([ref], dies_at=step).is_dead:
+                break
+            copied += places(env) == ["a", "delivered/a"]
+            env.rules = DeliveryRules()
+            env.settle([ref])
+            assert len(places(env)) == 1, step
+        assert copied > 0
+
+    def test_copy_whose_answer_did_not_come_is_not_forgotten_when_the_rule_changes(self) -> None:
+        env = environment(MOVE)
+        ref = env.bucket.put("a", b"data")
+        env.bucket.silent.add("copy_object")
+        env.invoke([ref])
+        assert places(env) == ["a", "delivered/a"]
+        env.bucket.silent.clear()
+        env.rules = DeliveryRules()
+        env.invoke([ref])
+        assert env.after(ref)["state"] == "done"
+        assert places(env) == ["delivered/a"]
+
+    @pytest.mark.parametrize("name", ["keep", "tag", "delete"])
+    def test_copy_that_may_be_there_is_named_where_the_changed_rules_no_longer_allow_the_move(
+        self, name: str
+    ) -> None:
+        env, ref = killed_after_the_copy()
+        env.rules = DeliveryRules(after_delivery=CHANGED[name])
+        env.bucket.refusing["copy_object"] = "AccessDenied"
+        env.invoke([ref])
+        assert isinstance(env.outcomes[ref], AlreadyDelivered)
+        after = env.after(ref)
+        assert after["other_copy"] == "s3://bucket/delivered/a"
+        assert (after["state"], after["action"]) == (("kept", "move") if name == "keep" else ("done", name))
+        assert env.bucket.tags("delivered/a") == {}
+        assert places(env) == (["delivered/a"] if name == "delete" else ["a", "delivered/a"])
 
     @pytest.mark.parametrize(
         "rules",
@@ -468,6 +669,7 @@ class TestFailures:
         env.invoke([ref])
         assert isinstance(env.outcomes[ref], AlreadyDelivered)
         assert env.after(ref)["state"] == "kept"
+        assert "other_copy" not in env.after(ref)
         assert env.bucket.keys() == ["a"]
 
     def test_more_than_ten_tags_are_refused_for_good(self) -> None:
