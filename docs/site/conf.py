@@ -77,7 +77,7 @@ html_copy_source = False
 html_use_index = False
 html_domain_indices = False
 html_show_sphinx = False
-pygments_style = "friendly"
+pygments_style = "default"
 pygments_dark_style = "monokai"
 html_theme_options = {"navigation_with_keys": True}
 

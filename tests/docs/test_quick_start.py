@@ -32,6 +32,12 @@ def test_app_of_the_quick_start_prints_the_command_for_the_secret(
     assert "`FillSecretCommand`" in PAGE
 
 
+def test_cdk_finds_the_app_of_the_quick_start() -> None:
+    (settings,) = code_blocks(PAGE, "json")
+    assert settings == (REPOSITORY / "examples" / "minimal" / "cdk.json").read_text()
+    assert "`app.py`" in PAGE
+
+
 def test_commands_of_the_stock_app_are_those_of_the_readme() -> None:
     _, commands = code_blocks(PAGE, "console")
     assert commands in (REPOSITORY / "README.md").read_text()

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pygments.styles import get_style_by_name
+from pygments.token import Whitespace
 
 import cdk_s3_to_sftp
 from cdk_s3_to_sftp import profiles
@@ -95,6 +97,29 @@ def test_no_page_fetches_anything_from_elsewhere(site: Path) -> None:
 def test_fetch_from_elsewhere_is_noticed(tmp_path: Path, markup: str) -> None:
     (tmp_path / "page.html").write_text(markup)
     assert len(list(fetches(tmp_path))) == 1
+
+
+def luminance(colour: str) -> float:
+    """Of a colour such as `3d7b7b` (WCAG 2.2)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (
+        each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("setting", ["pygments_style", "pygments_dark_style"])
+def test_code_is_readable(setting: str) -> None:
+    """As the pages around it: 4.5 to 1. Comments in transcripts say what to do."""
+    (name,) = re.findall(rf'^{setting} = "(.+)"$', (CONFIGURATION / "conf.py").read_text(), re.MULTILINE)
+    style = get_style_by_name(name)
+    faint = {}
+    for token, look in style:
+        if look["color"] and token is not Whitespace:
+            behind = look["bgcolor"] or style.background_color.lstrip("#")
+            darker, lighter = sorted((luminance(behind), luminance(look["color"])))
+            faint[str(token)] = (lighter + 0.05) / (darker + 0.05)
+    assert {token: contrast for token, contrast in faint.items() if contrast < 4.5} == {}
 
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
