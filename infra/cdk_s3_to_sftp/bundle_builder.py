@@ -309,7 +309,10 @@ def keep_used_services(output: Path) -> None:
         text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         path.unlink()
         if not path.name.startswith("examples"):
-            _write_json(path.with_name(path.name.removesuffix(".gz")), _undescribed(json.loads(text)))
+            model = json.loads(text)
+            for name in model.keys() & {"shapes", "operations"}:  # of others botocore reads the descriptions
+                model[name] = _undescribed(model[name])
+            _write_json(path.with_name(path.name.removesuffix(".gz")), model)
     endpoints = json.loads((data / "endpoints.json").read_text())
     for partition in endpoints["partitions"]:
         known = partition["services"]

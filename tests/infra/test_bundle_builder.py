@@ -9,10 +9,13 @@ import subprocess
 from pathlib import Path
 
 import aws_cdk as cdk
+import botocore.session
 import pytest
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Template
+from botocore.loaders import Loader
+from botocore.stub import Stubber
 
 from cdk_s3_to_sftp import Bundling, S3ToSftp, SftpServer, bundle_builder, bundling
 from cdk_s3_to_sftp.bundle_builder import CannotBuild
@@ -74,6 +77,33 @@ class TestBundle:
         for partition in endpoints["partitions"]:
             assert set(partition["services"]) <= bundle_builder.SERVICES
 
+    @pytest.mark.parametrize(
+        ("service", "operation"),
+        [
+            ("dynamodb", "list_tables"),
+            ("events", "list_rules"),
+            ("s3", "list_buckets"),
+            ("secretsmanager", "list_secrets"),
+            ("sqs", "list_queues"),
+            ("sts", "get_caller_identity"),
+        ],
+    )
+    def test_client_works_with_what_the_bundle_knows(
+        self, service: str, operation: str, bundle: Path
+    ) -> None:
+        session = botocore.session.Session()
+        data = str(bundle / "botocore" / "data")
+        session.register_component(
+            "data_loader", Loader(extra_search_paths=[data], include_default_search_paths=False)
+        )
+        client = session.create_client(
+            service, "eu-central-1", aws_access_key_id="test", aws_secret_access_key="test"
+        )
+        with Stubber(client) as stubber:
+            stubber.add_response(operation, {})
+            getattr(client, operation)()
+        assert client.meta.endpoint_url.startswith(f"https://{service}.eu-central-1.")
+
     def test_models_of_services_are_whole_but_for_descriptions(self, tmp_path: Path) -> None:
         service = tmp_path / "botocore" / "data" / "sqs" / "2012-11-05"
         service.mkdir(parents=True)
@@ -86,7 +116,8 @@ class TestBundle:
         bundle_builder.keep_used_services(tmp_path)
         assert {path.name: json.loads(path.read_text()) for path in service.iterdir()} == {
             "service-2.json": {
-                "shapes": {"S": {"members": {"documentation": {"shape": "String"}}, "enum": ["a"]}}
+                "documentation": "d",
+                "shapes": {"S": {"members": {"documentation": {"shape": "String"}}, "enum": ["a"]}},
             },
             "waiters-2.json": {"waiters": {"documentation": 1}},
         }
