@@ -121,6 +121,18 @@ def test_fresh_function_opens_all_its_connections_before_the_first_login(sshd: R
     assert connections(sshd) - before <= STREAMS
 
 
+def test_partner_that_limits_logins_under_way_refuses_streams_and_not_the_first(root: Path) -> None:
+    skip_without_sshd()
+    with start_sshd(root, extra_config=["MaxStartups 1:100:1"]) as server:
+        known = MemoryKnownServers(
+            replace(learned(server), connections=STREAMS, streams=True, round_trip=0.1, at_once=0)
+        )
+        function(server, known, "file")
+        assert known.forgotten
+        assert known.known is not None
+        assert known.known.at_once < STREAMS
+
+
 def test_refused_login_is_sent_once_by_all_connections_together(root: Path) -> None:
     with start_asyncssh_server(root, password=PASSWORD, methods=["password"]) as server:
         login = Credentials(username=server.username, password=PASSWORD)

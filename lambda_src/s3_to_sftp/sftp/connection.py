@@ -110,6 +110,7 @@ class Connect(Protocol):
         logged_in: Callable[[float], None] = ...,
         *,
         known: KnownServer | None = ...,
+        connected: Callable[[], None] = ...,
         before_login: Callable[[], None] = ...,
         accepted: Callable[[], None] = ...,
     ) -> Connection:
@@ -123,6 +124,7 @@ def connect(
     logged_in: Callable[[float], None] = lambda _round_trip: None,
     *,
     known: KnownServer | None = None,
+    connected: Callable[[], None] = lambda: None,
     before_login: Callable[[], None] = lambda: None,
     accepted: Callable[[], None] = lambda: None,
 ) -> Connection:
@@ -138,6 +140,7 @@ def connect(
             channel: further connections may be started from then on.
         known: What the server has shown before: then less is asked, and the session may not have started yet
             (`SftpSession.start`). If it is another server, that is not used.
+        connected: Called as soon as there is a TCP connection.
         before_login: Called when the host key is right, before the login is sent; what it raises ends this.
         accepted: Called as soon as the server has accepted the login.
 
@@ -149,7 +152,9 @@ def connect(
         CredentialsError: The private key of the credentials cannot be used.
         SftpNotStarted: The login is accepted, but SFTP does not start.
     """
-    transport = start_transport(server, credentials, timeouts, is_known=known is not None)
+    transport = start_transport(
+        server, credentials, timeouts, is_known=known is not None, connected=connected
+    )
     with closed_on_failure(transport, server):
         if known is not None and not _is_behind(transport, known):
             known = None

@@ -105,6 +105,17 @@ def test_known_server_gets_all_connections_before_the_first_login(
     assert known.forgotten == []
 
 
+def test_no_stream_connects_before_the_first_connection(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    tried: list[int] = []
+    env.before_connect[0] = lambda: tried.extend(env.tried)
+    env.before_accepting[0] = all_tried(env, range(1, STREAMS))
+    upload(client_of(env, known))
+    wait_for_streams()
+    assert tried == [0]
+
+
 @pytest.mark.parametrize(
     "what",
     [
