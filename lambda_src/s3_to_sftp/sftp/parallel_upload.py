@@ -98,6 +98,7 @@ class _Transfer:
         self._has_begun_anew = False
         self._handles = 0  # of the first stream, one after the other
         self._at_close: FileAttributes | None = None
+        self._looked: list[FileAttributes | Exception | None] = []  # what was seen of it, or nothing yet
 
     def run(self) -> Staged:
         """Write it."""
@@ -262,11 +263,17 @@ class _Transfer:
         )
 
     def _look(self, session: SftpSession) -> FileAttributes | None:
+        for outcome in self._looked:
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+        return session.run_one(self._confirming_size(session))
+
+    def _confirming_size(self, session: SftpSession) -> SftpTask[FileAttributes | None]:
         is_all = self._handles == 1 and not self._streams.at_work()
-        looking = confirm_size(
+        return confirm_size(
             session, self._temporary, size=self._source.size, at_close=self._at_close, is_all=is_all
         )
-        return session.run_one(looking)
 
     def _keep(self, lost: ConnectionLost) -> Staged | None:
         """Return how far it is without the first stream's connection; None when nothing was gained."""
@@ -324,15 +331,26 @@ class _Transfer:
         not_shown = self._pool.not_shown_to_keep(self._streams.connections())
         if not not_shown:
             return True
-        try:
-            are_there = session.run_one(self._samples.are_there(session, self._temporary))
-        except RequestRefused as refused:
-            self._pool.disable_parallel_streams(refused.reason, permanent=False)
+        are_there = self._look_at_samples(session)
+        if isinstance(are_there, RequestRefused):
+            self._pool.disable_parallel_streams(are_there.reason, permanent=False)
             return False
         if are_there:
             self._pool.note_kept_together(not_shown, first=self._admission.first)
         else:
             self._pool.disable_parallel_streams("it does not keep together what several connections write")
+        return are_there
+
+    def _look_at_samples(self, session: SftpSession) -> bool | RequestRefused:
+        """Return whether the file has them; a complete one is asked for its size in the same round trips."""
+        tasks: list[SftpTask[Any]] = [self._samples.are_there(session, self._temporary)]
+        if self._byte_ranges.acknowledged() == self._source.size:
+            tasks.append(self._confirming_size(session))
+        outcomes: dict[int, Any] = dict(session.run(tasks, at_a_time=2))
+        are_there: bool | Exception = outcomes.pop(0)
+        if isinstance(are_there, Exception) and not isinstance(are_there, RequestRefused):
+            raise are_there
+        self._looked = list(outcomes.values())
         return are_there
 
     def _write_during_probe(self, session: SftpSession, handle: bytes) -> None:
@@ -383,6 +401,7 @@ class _Transfer:
         self._byte_ranges.abort()
         self._admission.call_off()
         self._streams.drop()
+        self._looked = []
         self._byte_ranges = self._byte_ranges.restarted()
         if self._start:
             session.run_one(self._write_rest(session, self._byte_ranges.take))
