@@ -197,8 +197,9 @@ class DynamoKnownServers:
         if is_fresh:
             return None if completed.is_like(written) else completed
         # Half of its time is over: what the server has refused is tried again.
-        streams = completed.streams or shown.streams
-        return replace(completed, streams=streams, refuses_shortcuts=False)
+        streams, at_once = completed.streams or shown.streams, 2 * completed.at_once
+        at_once = at_once if at_once < completed.connections else 0
+        return replace(completed, streams=streams, at_once=at_once, refuses_shortcuts=False)
 
     def _age(self) -> float:
         return self._clock() - self._written_at
