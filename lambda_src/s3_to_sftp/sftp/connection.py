@@ -36,6 +36,8 @@ from s3_to_sftp.untrusted_text import decoded, quoted
 _log = logging.getLogger(__name__)
 
 _OPENSSH = "SSH-2.0-OpenSSH_"
+_MOST_METHODS, _METHOD_CHARACTERS = 16, 64
+"""Of login, that are remembered of a server."""
 _STDERR_BYTES = 4096
 _EXIT_STATUS_SECONDS = 1.0
 _POLL_SECONDS = 0.01
@@ -62,6 +64,7 @@ class Connection:
             host_key=self.host_key_fingerprint,
             version=self.transport.identification,
             method=method,
+            offered=tuple(name[:_METHOD_CHARACTERS] for name in received.methods[:_MOST_METHODS]),
             signature=received.accepted_signature if method == PUBLICKEY else "",
             extensions=session.used_extensions if session.version == VERSION else None,
             opens_window_late=self.opens_window_late and self.transport.identification.startswith(_OPENSSH),
