@@ -19,6 +19,7 @@ class KnownServer:
         version: Its identification line (RFC 4253, section 4.2). With another one nothing else counts.
         login: Which login it has accepted, without showing it.
         method: By which method alone it has accepted that login; empty: it took several.
+        offered: Methods that it has listed first; empty: not known.
         signature: By which signature algorithm it has accepted our key; empty: it was no key.
         extensions: Names of the SFTP extensions that it offers, of those that we use; None: its version is
             not 3.
@@ -39,6 +40,7 @@ class KnownServer:
     version: str
     login: str = ""
     method: str = ""
+    offered: tuple[str, ...] = ()
     signature: str = ""
     extensions: tuple[str, ...] | None = None
     opens_window_late: bool = False

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
+import paramiko
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
@@ -26,6 +27,7 @@ from tests.support.known_servers import MemoryKnownServers
 from tests.support.partner import address_of, connections, contents_below, login_of, send, tuned
 from tests.support.sftp_environment import SOON, stream_number, wait_for_streams
 from tests.support.sources import GatheringSource
+from tests.support.two_step_server import Step, two_step_server
 
 STREAMS = 4
 CONTENT = os.urandom(3_000_000)
@@ -121,6 +123,18 @@ def test_fresh_function_opens_all_its_connections_before_the_first_login(sshd: R
     assert connections(sshd) - before <= STREAMS
 
 
+def test_partner_that_limits_logins_under_way_refuses_streams_and_not_the_first(root: Path) -> None:
+    skip_without_sshd()
+    with start_sshd(root, extra_config=["MaxStartups 1:100:1"]) as server:
+        known = MemoryKnownServers(
+            replace(learned(server), connections=STREAMS, streams=True, round_trip=0.1, at_once=0)
+        )
+        function(server, known, "file")
+        assert known.forgotten
+        assert known.known is not None
+        assert known.known.at_once < STREAMS
+
+
 def test_refused_login_is_sent_once_by_all_connections_together(root: Path) -> None:
     with start_asyncssh_server(root, password=PASSWORD, methods=["password"]) as server:
         login = Credentials(username=server.username, password=PASSWORD)
@@ -147,9 +161,39 @@ def test_method_that_is_no_longer_taken_is_asked_for_anew(root: Path) -> None:
         function(server, known, "first", login=login)
         assert known.known is not None
         assert known.known.method == "keyboard-interactive"
-        known.known = replace(known.known, method="password")
+        known.known = replace(known.known, method="password", offered=("password",))
         function(server, known, "second", login=login)
         assert known.known.method == "keyboard-interactive"
+
+
+BOTH: tuple[Step, Step] = ("password", "keyboard-interactive")
+
+
+@pytest.mark.parametrize(("offered", "tried"), [(BOTH, ["password"]), (("password",), list(BOTH))])
+def test_password_that_is_refused_is_not_sent_by_a_method_that_was_there_before(
+    offered: tuple[str, ...], tried: list[str]
+) -> None:
+    with two_step_server("password", one_try_of=BOTH) as server:
+        fingerprint = (pinned_fingerprints(server.address) or ("",))[0]
+        known = KnownServer(
+            host_key=fingerprint,
+            version=f"SSH-2.0-paramiko_{paramiko.__version__}",
+            method="password",
+            offered=offered,
+        )
+        wrong = Credentials(username=server.username, password="another")
+        with pytest.raises(LoginRefused):
+            connect(server.address, wrong, PATIENT, known=known)
+        assert server.refused == tried
+
+
+def test_methods_that_are_offered_are_learned(root: Path) -> None:
+    with start_asyncssh_server(root, password=PASSWORD, methods=["password"]) as server:
+        login = Credentials(username=server.username, password=PASSWORD)
+        known = MemoryKnownServers()
+        function(server, known, "first", login=login)
+        assert known.known is not None
+        assert known.known.offered == ("password",)
 
 
 def test_login_begins_with_the_signature_that_was_accepted(root: Path, tmp_path: Path) -> None:

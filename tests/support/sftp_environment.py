@@ -156,6 +156,7 @@ class SftpEnvironment:
         logged_in: Callable[[float], None] = lambda _round_trip: None,
         *,
         known: KnownServer | None = None,
+        connected: Callable[[], None] = lambda: None,
         before_login: Callable[[], None] = lambda: None,
         accepted: Callable[[], None] = lambda: None,
     ) -> Any:
@@ -164,6 +165,7 @@ class SftpEnvironment:
         self.tried[number] += 1
         self.hints.append(known)
         self.before_connect.get(number, lambda: None)()
+        connected()
         before_login()
         self.logins.append(credentials)
         self.before_accepting.get(number, lambda: None)()

@@ -36,12 +36,16 @@ class TwoStepServer:
 
 
 @contextmanager
-def two_step_server(*steps: Step, starts_sftp: bool = True) -> Iterator[TwoStepServer]:
+def two_step_server(
+    *steps: Step, starts_sftp: bool = True, one_try_of: Sequence[Step] = ()
+) -> Iterator[TwoStepServer]:
     """Runs a server that wants these proofs in this order, for one connection.
 
     Args:
         steps: The proofs.
         starts_sftp: False: the request for SFTP is never answered.
+        one_try_of: Methods that it lists until they are refused once (RFC 4252, section 5.1: those that "can
+            continue"); by default it lists the step that is next.
     """
     end = threading.Event()
     host_key = paramiko.Ed25519Key.from_private_key(io.StringIO(_new_key()))
@@ -65,7 +69,7 @@ def two_step_server(*steps: Step, starts_sftp: bool = True) -> Iterator[TwoStepS
             transports.append(transport)
             transport.add_server_key(host_key)
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer)
-            door = _Door(server, steps, sftp_after=None if starts_sftp else end)
+            door = _Door(server, steps, sftp_after=None if starts_sftp else end, one_try_of=one_try_of)
             transport.start_server(event=threading.Event(), server=door)
 
         thread = threading.Thread(target=accept, daemon=True)
@@ -85,13 +89,21 @@ def _new_key() -> str:
 
 class _Door(paramiko.ServerInterface):
     def __init__(
-        self, server: TwoStepServer, steps: Sequence[Step], *, sftp_after: threading.Event | None
+        self,
+        server: TwoStepServer,
+        steps: Sequence[Step],
+        *,
+        sftp_after: threading.Event | None,
+        one_try_of: Sequence[Step],
     ) -> None:
+        self._one_try_of = one_try_of
         self._sftp_after = sftp_after
         self._server = server
         self._left = list(steps)
 
     def get_allowed_auths(self, username: str) -> str:
+        if self._one_try_of:
+            return ",".join(method for method in self._one_try_of if method not in self._server.refused)
         return self._left[0] if self._left else ""
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:

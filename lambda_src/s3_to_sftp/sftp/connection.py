@@ -36,6 +36,8 @@ from s3_to_sftp.untrusted_text import decoded, quoted
 _log = logging.getLogger(__name__)
 
 _OPENSSH = "SSH-2.0-OpenSSH_"
+_MOST_METHODS, _METHOD_CHARACTERS = 16, 64
+"""Of login, that are remembered of a server."""
 _STDERR_BYTES = 4096
 _EXIT_STATUS_SECONDS = 1.0
 _POLL_SECONDS = 0.01
@@ -62,6 +64,7 @@ class Connection:
             host_key=self.host_key_fingerprint,
             version=self.transport.identification,
             method=method,
+            offered=tuple(name[:_METHOD_CHARACTERS] for name in received.methods[:_MOST_METHODS]),
             signature=received.accepted_signature if method == PUBLICKEY else "",
             extensions=session.used_extensions if session.version == VERSION else None,
             opens_window_late=self.opens_window_late and self.transport.identification.startswith(_OPENSSH),
@@ -110,6 +113,7 @@ class Connect(Protocol):
         logged_in: Callable[[float], None] = ...,
         *,
         known: KnownServer | None = ...,
+        connected: Callable[[], None] = ...,
         before_login: Callable[[], None] = ...,
         accepted: Callable[[], None] = ...,
     ) -> Connection:
@@ -123,6 +127,7 @@ def connect(
     logged_in: Callable[[float], None] = lambda _round_trip: None,
     *,
     known: KnownServer | None = None,
+    connected: Callable[[], None] = lambda: None,
     before_login: Callable[[], None] = lambda: None,
     accepted: Callable[[], None] = lambda: None,
 ) -> Connection:
@@ -138,6 +143,7 @@ def connect(
             channel: further connections may be started from then on.
         known: What the server has shown before: then less is asked, and the session may not have started yet
             (`SftpSession.start`). If it is another server, that is not used.
+        connected: Called as soon as there is a TCP connection.
         before_login: Called when the host key is right, before the login is sent; what it raises ends this.
         accepted: Called as soon as the server has accepted the login.
 
@@ -149,7 +155,9 @@ def connect(
         CredentialsError: The private key of the credentials cannot be used.
         SftpNotStarted: The login is accepted, but SFTP does not start.
     """
-    transport = start_transport(server, credentials, timeouts, is_known=known is not None)
+    transport = start_transport(
+        server, credentials, timeouts, is_known=known is not None, connected=connected
+    )
     with closed_on_failure(transport, server):
         if known is not None and not _is_behind(transport, known):
             known = None

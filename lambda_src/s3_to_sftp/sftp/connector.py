@@ -227,8 +227,8 @@ class Connector:
         try:
             try:
                 hints = _hints(known)
-                if known is not None:
-                    hints["accepted"] = let_in
+                if known is not None or self._first_login.is_awaited:
+                    hints |= {"connected": self._first_login.connected, "accepted": let_in}
                 return self._connect(self.server, login, self._timeouts, accepted, **hints)
             except DeliveryError as error:
                 if known is None or not self._is_contradiction(error):
@@ -290,6 +290,7 @@ class Connector:
     def _open_stream(self, login: Credentials, beside: FirstLogin | None = None) -> Connection:
         with _Turn(self._handshakes) as turn:
             if beside is not None:
+                beside.wait_until_connected()
                 beside.require_hope()
             refused, until, reason = self._refused_stream
             if login == refused and self._clock() < until:

@@ -31,7 +31,12 @@ class FirstLogin:
     def __init__(self, *, is_awaited: bool = False) -> None:
         self.is_awaited = is_awaited
         self._is_over = threading.Event()
+        self._is_connected = threading.Event()
         self._login: Credentials | None = None
+
+    def connected(self) -> None:
+        """Let the streams connect: the server has accepted connection 0."""
+        self._is_connected.set()
 
     def accepted(self, login: Credentials) -> None:
         """Let those log in that have the same login."""
@@ -42,6 +47,14 @@ class FirstLogin:
         """Let nobody wait any longer."""
         self.is_awaited = False
         self._is_over.set()
+        self._is_connected.set()
+
+    def wait_until_connected(self) -> None:
+        """Wait until connection 0 is accepted, or the login is over.
+
+        Servers that limit connections which are not logged in refuse the last ones: those are to be streams.
+        """
+        self._is_connected.wait()
 
     def require_hope(self) -> None:
         """Let no connection be opened for a login that has been refused meanwhile.

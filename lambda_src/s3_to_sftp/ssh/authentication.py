@@ -134,12 +134,20 @@ class _Login:
 
     def _send_unasked(self, method: str) -> Reply:
         reply = self._send(method)
-        if reply.verdict is Verdict.REFUSED and method not in reply.methods:
-            self._spent, self._refused = (
-                set(),
-                {},
-            )  # it was the method, which it no longer takes, not the login
+        is_gone = reply.verdict is Verdict.REFUSED and method not in reply.methods
+        if is_gone and not self._may_be_used_up(method):
+            # It was the method, which it no longer takes, not the login.
+            self._spent, self._refused = set(), {}
         return reply
+
+    def _may_be_used_up(self, method: str) -> bool:
+        """Return whether the server may list a method no longer because this was its only try.
+
+        Then the same password must not be sent by the other one, if that was offered before, too.
+        """
+        others = {PASSWORD, INTERACTIVE} - {method}
+        offered = self._known.offered if self._known is not None else ()
+        return method != PUBLICKEY and not others.isdisjoint(offered)
 
     def _next_method(self) -> str | None:
         proofs = {

@@ -68,7 +68,12 @@ class Login:
 
 
 def start_transport(
-    server: Server, credentials: Credentials, timeouts: Timeouts, *, is_known: bool = False
+    server: Server,
+    credentials: Credentials,
+    timeouts: Timeouts,
+    *,
+    is_known: bool = False,
+    connected: Callable[[], None] = lambda: None,
 ) -> Transport:
     """Connect and exchange keys. Leaves nothing open when it fails.
 
@@ -77,6 +82,7 @@ def start_transport(
         credentials: Never shown in an error.
         timeouts: How long to wait for what.
         is_known: Whether it has been an SSH server before: then it is not waited for before KEXINIT.
+        connected: Called as soon as there is a TCP connection.
 
     Raises:
         PartnerUnreachable: No name, no route, no answer, or no SSH server there.
@@ -85,6 +91,7 @@ def start_transport(
     """
     never_show(credentials.password, credentials.passphrase, credentials.private_key)
     sock = open_socket(server, timeouts, look_up(server))
+    connected()
     return shake_hands(server, sock, timeouts, is_known=is_known)
 
 

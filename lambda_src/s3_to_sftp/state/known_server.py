@@ -52,6 +52,7 @@ def read_known_server(item: Item) -> KnownServer:
         version=fields.text("version"),
         login=fields.text("login"),
         method=fields.text("method"),
+        offered=fields.texts("offered"),
         signature=fields.text("signature"),
         extensions=fields.texts("extensions") if "extensions" in item else None,
         opens_window_late=fields.flag("opens_window_late"),
@@ -197,8 +198,9 @@ class DynamoKnownServers:
         if is_fresh:
             return None if completed.is_like(written) else completed
         # Half of its time is over: what the server has refused is tried again.
-        streams = completed.streams or shown.streams
-        return replace(completed, streams=streams, refuses_shortcuts=False)
+        streams, at_once = completed.streams or shown.streams, 2 * completed.at_once
+        at_once = at_once if at_once < completed.connections else 0
+        return replace(completed, streams=streams, at_once=at_once, refuses_shortcuts=False)
 
     def _age(self) -> float:
         return self._clock() - self._written_at
@@ -214,6 +216,7 @@ def _completed(shown: KnownServer, before: KnownServer) -> KnownServer:
         shown,
         method=by.method,
         signature=by.signature,
+        offered=shown.offered or before.offered,
         connections=max(shown.connections, before.connections),
         at_once=shown.at_once or before.at_once,
         streams=before.streams if shown.streams is None else shown.streams,

@@ -105,6 +105,17 @@ def test_known_server_gets_all_connections_before_the_first_login(
     assert known.forgotten == []
 
 
+def test_no_stream_connects_before_the_first_connection(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    tried: list[int] = []
+    env.before_connect[0] = lambda: tried.extend(env.tried)
+    env.before_accepting[0] = all_tried(env, range(1, STREAMS))
+    upload(client_of(env, known))
+    wait_for_streams()
+    assert tried == [0]
+
+
 @pytest.mark.parametrize(
     "what",
     [
@@ -367,6 +378,33 @@ def test_server_that_minds_is_asked_as_before(
     assert env.hints == [KNOWN, None]
     assert known.forgotten
     assert known.by_shortcut
+
+
+def test_streams_that_were_opened_for_a_lost_connection_write_to_the_new_name(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    first: list[ScriptedServer] = []
+
+    class Minds(ScriptedServer):
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            if not stream_number() and not first:
+                first.append(self)
+
+        def recv(self) -> bytes:
+            if self is first[0]:
+                raise EOFError
+            return super().recv()
+
+    env.kind = Minds
+    env.before_accepting[0] = all_tried(env, range(1, STREAMS))
+    source = Bytes(DATA)
+    source.until = source.is_gathered
+    sent = client_of(env, known).upload(UploadRequest(source=source, temporary=TEMPORARY))
+    wait_for_streams()
+    assert sent.complete
+    assert sent.temporary != TEMPORARY
+    assert env.files[sent.temporary] == DATA
 
 
 class WakesUpLate(ScriptedServer):

@@ -149,6 +149,17 @@ def test_connections_are_looked_at_once() -> None:
     assert reads(env) == 3
 
 
+def test_size_is_asked_in_the_same_round_trip() -> None:
+    env = healthy()
+    send_part(env.pool(3), gathering())
+    opening, reading = [
+        turn for turn in env.connection(0).server.turns if {Request.STAT, Request.READ} & {*turn}
+    ]
+    assert Request.OPEN in opening
+    assert {Request.STAT, Request.READ} & {*opening} == {Request.STAT}
+    assert {*reading} == {Request.READ, Request.CLOSE}
+
+
 def test_further_connection_that_was_made_anew_is_looked_at() -> None:
     env = healthy()
     pool = env.pool(2)

@@ -211,6 +211,18 @@ def test_a_limit_of_connections_at_once_stays_known(function: Start) -> None:
     assert later.at_once == 5
 
 
+def test_limit_of_connections_at_once_is_tried_again_later(function: Start, clock: Clock) -> None:
+    function()[0].learn(replace(SHOWN, connections=8, at_once=2))
+    limits = []
+    for _ in range(2):
+        clock.now += KNOWN_FOR_SECONDS * 0.6
+        function()[0].learn(SHOWN)
+        later = function()[0].current()
+        assert later is not None
+        limits.append(later.at_once)
+    assert limits == [4, 0]
+
+
 def test_refused_shortcuts_stay_known(function: Start) -> None:
     function()[0].learn(SHOWN)
     known = function()[0]
