@@ -410,7 +410,7 @@ class _Transfer:
         self._byte_ranges.abort()
         self._admission.call_off()
         self._streams.drop()
-        self._looked = []
+        self._has_looked = False
         self._byte_ranges = self._byte_ranges.restarted()
         if self._start:
             session.run_one(self._write_rest(session, self._byte_ranges.take))
