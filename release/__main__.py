@@ -54,11 +54,12 @@ def _check(output: Path, tag: str | None) -> None:
     distributions = _distributions(dist, version)
     functions = _functions(assets, version)
     # Here, since it imports CDK.
-    from release.assets import write_sums
+    from release.assets import compiler, write_sums
 
     write_sums(assets, [*distributions, *functions])
     section = next((each for each in changelog.sections() if each.version == version), None)
-    (output / "notes.md").write_text(changelog.notes(section, project.address()) if section else "")
+    notes = changelog.notes(section, project.address(), compiler=compiler()) if section else ""
+    (output / "notes.md").write_text(notes)
     _audit()
     _say(f"{output}: dist/ for the index, assets/ and notes.md for the release page")
 

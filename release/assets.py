@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
-from cdk_s3_to_sftp import template
-from cdk_s3_to_sftp.bundling import Bundling
+from cdk_s3_to_sftp import bundle_builder, template
+from cdk_s3_to_sftp.bundling import RUNTIME, Bundling
 from cdk_s3_to_sftp.package import ARCHITECTURES
 from release import licences
 from release.components import Component, components_of
@@ -44,6 +46,17 @@ def write_function(folder: Path, architecture: str, *, stem: str, version: str, 
     bill = sbom(files[".zip"], components, version=version, released=released)
     files[".cdx.json"].write_text(bill, encoding="utf-8")
     return list(files.values())
+
+
+def compiler() -> str:
+    """Return the Python that compiles the function here, such as `3.13.5`; empty: none does."""
+    python = RUNTIME.name.removeprefix("python")
+    interpreter = bundle_builder._find_interpreter(python, os.environ.get("PATH"))
+    if interpreter is None:
+        return ""
+    asked = [interpreter, "-I", "-c", "import platform; print(platform.python_version())"]
+    selected = {**os.environ, "PYENV_VERSION": python}
+    return subprocess.run(asked, env=selected, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def components_in(bundle: Path) -> list[Component]:

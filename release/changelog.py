@@ -59,10 +59,18 @@ def section_of(version: str, text: str | None = None) -> Section:
     return found
 
 
-def notes(section: Section, address: str) -> str:
-    """Return the text for the page of the release, where links to files have to be absolute."""
+def notes(section: Section, address: str, *, compiler: str = "") -> str:
+    """Return the text for the page of the release, where links to files have to be absolute.
+
+    Args:
+        section: What the changelog says of the version.
+        address: Where the repository is.
+        compiler: The Python that has compiled the function, whose bytes depend on it; empty: none has.
+    """
     base = f"{address}/blob/v{section.version}"
-    return re.sub(r"\]\((?!https?://|#)([^)]+)\)", rf"]({base}/\1)", section.text) + "\n"
+    text = re.sub(r"\]\((?!https?://|#)([^)]+)\)", rf"]({base}/\1)", section.text)
+    compiled = f"\n\nThe function is compiled by Python {compiler}." if compiler else ""
+    return f"{text}{compiled}\n"
 
 
 def _section(heading: str, text: str) -> Section:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 import cdk_s3_to_sftp
 from release import changelog
 from release.__main__ import main
+from release.assets import compiler
 from release.project import REPOSITORY, NotReady, address, is_placeholder, version
 from release.readiness import obstacles
 from s3_to_sftp_cli.main import cli
@@ -80,6 +81,12 @@ class TestChangelog:
         text = "## [1.0.0] - 2027-01-01\n\nRead [this](docs/a.md#b) and [that](https://somewhere.org)."
         assert changelog.notes(changelog.section_of("1.0.0", text), ADDRESS) == (
             f"Read [this]({ADDRESS}/blob/v1.0.0/docs/a.md#b) and [that](https://somewhere.org).\n"
+        )
+
+    def test_notes_name_the_compiler_on_which_the_bytes_of_the_function_depend(self) -> None:
+        notes = changelog.notes(changelog.section_of("1.0.0", TEXT), ADDRESS, compiler=compiler())
+        assert (
+            re.search(r"\n\nThe function is compiled by Python 3\.13\.\d+\S*\.\n$", notes) or not compiler()
         )
 
     def test_heading_of_another_form_is_refused(self) -> None:
