@@ -98,9 +98,12 @@ class _Case:
 
     def is_of(self, test: str) -> bool:
         """Return whether the file, or the node id without parameters, stands for it."""
-        path, _, name = test.partition("::")
-        is_same = name in {"", self.name, self.name.partition("[")[0]}
-        return is_same and self.module == path.removesuffix(".py").replace("/", ".")
+        path, *node = test.split("::")
+        module = path.removesuffix(".py").replace("/", ".")
+        if not node:  # a test of a class has the name of the class behind that of the module
+            return f"{self.module}.".startswith(f"{module}.")
+        is_there = self.module == ".".join((module, *node[:-1]))
+        return is_there and node[-1] in {self.name, self.name.partition("[")[0]}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError
 
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.killable_function import KillableEnvironment
@@ -21,7 +21,7 @@ class MortalBucket:
         client: boto3's, of moto.
         asked: Operations in order, those that were not done left out.
         refusing: Operation -> the code that it is refused with.
-        silent: Operations that are done, and whose answer does not come.
+        failing: Operation -> the error that it ends with although it is done.
         is_versioned: Whether the bucket has versions.
     """
 
@@ -34,7 +34,7 @@ class MortalBucket:
             self.client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         self.asked: list[str] = []
         self.refusing: dict[str, str] = {}
-        self.silent: set[str] = set()
+        self.failing: dict[str, Exception] = {}
         self.objects: dict[str, bytes] = {}
         self._env = env
         self._puts = 0
@@ -92,8 +92,8 @@ class MortalBucket:
                 raise client_error(code, 403)
             answer = self._env.life.step(operation, lambda: _outcome(call, arguments))
             self.asked.append(operation)
-            if operation in self.silent:
-                raise ReadTimeoutError(endpoint_url="https://s3")
+            if operation in self.failing:
+                raise self.failing[operation]
             if isinstance(answer, ClientError):
                 raise answer
             return answer

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery_plan import PlannedAction
@@ -32,7 +33,7 @@ from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.killable_function import KillableEnvironment
 from tests.support.memory_aws import mock_aws
-from tests.support.memory_s3 import BUCKET
+from tests.support.memory_s3 import BUCKET, client_error
 from tests.support.mortal_bucket import MortalBucket
 
 pytestmark = pytest.mark.usefixtures("_one_thread")
@@ -485,13 +486,24 @@ class TestCrashes:
             assert len(places(env)) == 1, step
         assert copied > 0
 
-    def test_copy_whose_answer_did_not_come_is_not_forgotten_when_the_rule_changes(self) -> None:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ReadTimeoutError(endpoint_url="https://s3"),
+            client_error("InternalError", 500),
+            client_error("RequestTimeout", 400),
+        ],
+        ids=["no answer", "500", "timeout"],
+    )
+    def test_copy_that_may_have_been_made_is_not_forgotten_when_the_rule_changes(
+        self, error: Exception
+    ) -> None:
         env = environment(MOVE)
         ref = env.bucket.put("a", b"data")
-        env.bucket.silent.add("copy_object")
+        env.bucket.failing["copy_object"] = error
         env.invoke([ref])
         assert places(env) == ["a", "delivered/a"]
-        env.bucket.silent.clear()
+        env.bucket.failing.clear()
         env.rules = DeliveryRules()
         env.invoke([ref])
         assert env.after(ref)["state"] == "done"

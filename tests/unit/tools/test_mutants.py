@@ -10,7 +10,7 @@ import pytest
 
 from tests.mutants.chosen_mutants import function_of, module_of, pattern_for, selection
 from tests.mutants.copy_of_the_code import REPOSITORY, SOURCE
-from tests.mutants.named_mutants import NamedMutant, named_mutants
+from tests.mutants.named_mutants import NamedMutant, _Case, named_mutants
 
 NAMED = named_mutants()
 CHOSEN = selection()
@@ -32,6 +32,22 @@ def test_tests_of_every_mutant_exist(test: str) -> None:
     path, _, name = test.partition("::")
     text = (REPOSITORY / path).read_text()
     assert f"def {name.partition('[')[0] or 'test_'}" in text
+
+
+@pytest.mark.parametrize(
+    ("test", "is_it"),
+    [
+        ("tests/unit/test_a.py", True),
+        ("tests/unit/test_a.py::TestIt::test_one", True),
+        ("tests/unit/test_a.py::test_one", False),
+        ("tests/unit/test_a.py::TestIt::test_two", False),
+        ("tests/unit/test.py", False),
+    ],
+)
+def test_test_of_a_class_counts_for_its_file(test: str, *, is_it: bool) -> None:
+    """How long the tests of a mutant may take follows from it."""
+    case = _Case(module="tests.unit.test_a.TestIt", name="test_one[1]", seconds=1, failed=False)
+    assert case.is_of(test) is is_it
 
 
 def test_named_mutants_have_unique_names() -> None:
