@@ -37,8 +37,8 @@ def obstacles(
         yield str(reason)
     if unlisted:
         yield (
-            f"docs/reference/public-api.txt lacks {len(unlisted)} lines, such as `{unlisted[0]}`: "
-            "`python -m release.public_api` adds them, so that the next version keeps them."
+            f"docs/reference/public-api.txt lacks `{unlisted[0]}`, the first of {len(unlisted)}: "
+            "`python -m release.public_api` adds what is new, so that the next version keeps it."
         )
     if is_placeholder(address):
         yield (

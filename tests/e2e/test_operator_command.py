@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
+from tests.support.cli import check_schema
 from tests.support.e2e.operator_command import operate
 from tests.support.e2e.stack_environment import StackEnvironment, wait_until
 
 REFUSED = "operator/../refused.csv"
-SCHEMAS = Path(__file__).parents[2] / "docs" / "reference" / "cli-json"
 
 
 def documents(env: StackEnvironment, command: str, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
@@ -21,9 +18,8 @@ def documents(env: StackEnvironment, command: str, *arguments: str, code: int = 
     ended, printed = operate(env, command, *arguments)
     found = printed if isinstance(printed, list) else [printed]
     assert ended == code, found
-    schema = json.loads((SCHEMAS / f"{command}.schema.json").read_text())
     for each in found:
-        jsonschema.validate(each, schema)
+        check_schema(command, each)
     return found
 
 
@@ -69,9 +65,8 @@ def test_reading_commands_print_what_their_schema_says(env: StackEnvironment, co
     env.wait_for_file(f"operator/{command}.csv")
     ended, printed = operate(env, command)
     assert ended in ((0, 3) if command == "status" else (0,))
-    schema = json.loads((SCHEMAS / f"{command}.schema.json").read_text())
     for each in printed if isinstance(printed, list) else [printed]:
-        jsonschema.validate(each, schema)
+        check_schema(command, each)
 
 
 def test_pause_holds_an_object_and_resume_lets_it_go(env: StackEnvironment) -> None:

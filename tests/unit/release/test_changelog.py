@@ -107,7 +107,7 @@ class TestReadiness:
             ("v1.1.0", {"changes": TEXT.replace(" - 2027-02-01", "")}, "does not say when 1.1.0 is released"),
             ("v1.0-rc1", {"version": "1.0-rc1"}, "An index would call 1.0-rc1 1.0rc1"),
             ("vone", {"version": "one"}, "one is no version"),
-            ("v1.1.0", {"unlisted": ["f(x=)", "g"]}, "public-api.txt lacks 2 lines, such as `f(x=)`"),
+            ("v1.1.0", {"unlisted": ["f(x=)", "g"]}, "public-api.txt lacks `f(x=)`, the first of 2"),
             ("v1.1.0", {"address": "https://forge.example/x"}, "https://forge.example/x is a placeholder"),
         ],
     )

@@ -37,3 +37,15 @@ def test_cdk_of_make_test_is_recognised(installed: str, is_pinned: bool, tmp_pat
     run = f"set -euo pipefail; place={tmp_path}; {function}; has_pinned_cdk 3.14"
     done = subprocess.run(["bash", "-c", run], cwd=REPOSITORY, capture_output=True, check=False)
     assert (done.returncode == 0) is is_pinned, done.stderr
+
+
+@pytest.mark.parametrize(
+    "wanted", [["python3.10", "oldest"], ["python3.12"], ["python3.12", "old"], ["python3", "newest"]]
+)
+def test_unsupported_combination_is_refused_before_anything_is_installed(wanted: list[str]) -> None:
+    done = subprocess.run(
+        [REPOSITORY / ".ci" / "compat", *wanted], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Which Python and which CDK?")
+    assert f"(got: {' '.join(wanted)})" in done.stderr
