@@ -20,7 +20,7 @@ from s3_to_sftp.rules.document import RulesDocument
 from s3_to_sftp.rules.filter import Filter
 from s3_to_sftp.s3.envelopes import objects_in_message
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.state.items import partition_key, version_key
+from s3_to_sftp.state.items import KEY, partition_key, version_key
 from s3_to_sftp_cli import backfill_plan, costs
 from s3_to_sftp_cli.commands import backfill
 from s3_to_sftp_cli.costs import Cost
@@ -54,8 +54,8 @@ class Stored:
         )
 
     def known(self, ref: ObjectRef, state: str) -> None:
-        """Let the ledger have an item of the version."""
-        self.cli.item(partition_key(ref), version_key(ref), state=state)
+        """Let the ledger have a record of the version: the first one of its key."""
+        self.cli.item(partition_key(ref), KEY, version=version_key(ref), temporaries={}, state=state)
 
     def run(self, *arguments: str, yes: bool = True) -> Outcome:
         options = ("--yes",) if yes else ()
