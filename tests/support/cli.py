@@ -347,6 +347,7 @@ def cli_environment() -> Iterator[CliEnvironment]:
             monkeypatch.setenv(name, value)
         for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "S3_TO_SFTP_NAME"):
             monkeypatch.delenv(name, raising=False)
+        Aws._session.cache_clear()
         Aws._client.cache_clear()  # those of another account
         with mock_aws():
             yield CliEnvironment(monkeypatch)

@@ -26,6 +26,7 @@ def test_denied_action_is_named(code: str, message: str, action: str | None) -> 
 def test_region_of_the_aws_cli_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    Aws._session.cache_clear()
     Aws._client.cache_clear()
     assert Aws().client("sqs").meta.region_name == "eu-north-1"
     assert Aws(region="eu-south-1").client("sqs").meta.region_name == "eu-south-1"
