@@ -20,7 +20,11 @@ def checkout(tmp_path: Path) -> Path:
 
 def said_with(python: Path | str, checkout: Path) -> str:
     done = subprocess.run(
-        ["make", f"PYTHON={python}", "setup"], cwd=checkout, capture_output=True, text=True, check=False
+        ["make", "--no-print-directory", f"PYTHON={python}", "setup"],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert not (checkout / ".venv").exists()
