@@ -10,16 +10,15 @@ import functools
 import math
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
 
 from s3_to_sftp.errors import ConnectionLost, RequestRefused, SizeMismatch, TransferError
 from s3_to_sftp.sftp.byte_ranges import ByteRanges
 from s3_to_sftp.sftp.capabilities import CHANNEL
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import FileAttributes, Status
+from s3_to_sftp.sftp.read_back import ReadBack, Shown
 from s3_to_sftp.sftp.resume import open_at_checkpoint, require_resume_support
 from s3_to_sftp.sftp.samples import Samples
-from s3_to_sftp.sftp.scheduler import SftpTask
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.size_check import confirm_size
 from s3_to_sftp.sftp.stream_admission import Admission
@@ -34,9 +33,6 @@ _DOUBTFUL_SECONDS = 0.02
 takes for a login looks like one."""
 
 _clock = time.monotonic
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 _NOT_KEPT_TOGETHER = TransferError(
     "It was not shown that what several connections write is kept together.", hint="It is written again."
@@ -95,14 +91,14 @@ class _Transfer:
         self._byte_ranges = self._ranges()
         self._admission = Admission(pool, probe_name(request.temporary))
         self._samples = Samples()
+        self._read_back = ReadBack(pool, self._samples)
         self._streams = FurtherStreams(pool, self._admission, self._samples)
         self._round_trip = math.inf
         self._has_started_streams = False
         self._has_begun_anew = False
         self._handles = 0  # of the first stream, one after the other
         self._at_close: FileAttributes | None = None
-        self._has_looked = False  # at the complete file
-        self._seen: FileAttributes | None = None
+        self._shown = Shown()
 
     def run(self) -> Staged:
         """Write it."""
@@ -214,7 +210,7 @@ class _Transfer:
 
     def _open(self, session: SftpSession) -> bytes:
         """Open the file, and the probe file in the same round trip."""
-        handle, error = _run_together(session, self._open_file(session), self._admission.open(session))
+        handle, error = session.run_two(self._open_file(session), self._admission.open(session))
         if error is not None:
             raise error
         if isinstance(handle, bytes):
@@ -270,8 +266,8 @@ class _Transfer:
         return self._byte_ranges.acknowledged() == self._source.size
 
     def _look(self, session: SftpSession) -> FileAttributes | None:
-        if self._has_looked:
-            return self._seen
+        if self._shown.has_looked:
+            return self._shown.seen
         return session.run_one(self._looking(session))
 
     async def _looking(self, session: SftpSession) -> FileAttributes | None:
@@ -287,7 +283,11 @@ class _Transfer:
         if self._byte_ranges.acknowledged_after_loss(at_best=True) <= self._start:
             return None
         at_work = self._streams.wait_at_most(self._tuning.closing_seconds)
-        counts = not at_work or (self._admission.is_confirmed and self._is_kept_without_the_first())
+        below = max(self._start, self._byte_ranges.acknowledged())
+        counts = not at_work or (
+            self._admission.is_confirmed
+            and self._read_back.over_another(self._streams, self._temporary, below=below)
+        )
         self._streams.drop()
         if not counts:
             return None
@@ -298,19 +298,6 @@ class _Transfer:
             return self._sent(acknowledged, complete=False, lost=lost)
         acknowledged = self._byte_ranges.acknowledged_after_loss()
         return self._sent(acknowledged, complete=False, lost=lost) if acknowledged > self._start else None
-
-    def _is_kept_without_the_first(self) -> bool:
-        """Return whether the file has what such streams have written, over the connection of one of them."""
-        if not self._pool.not_shown_to_keep(self._streams.connections()):
-            return True
-        session = self._streams.survivor()
-        if session is None:
-            return False
-        try:
-            below = max(self._start, self._byte_ranges.acknowledged())
-            return session.run_one(self._samples.are_there(session, self._temporary, below=below))
-        except TransferError:
-            return False
 
     def _write(self, session: SftpSession, handle: bytes) -> None:
         try:
@@ -332,35 +319,11 @@ class _Transfer:
             self._write_in_order(session, refused)
 
     def _is_kept_together(self, session: SftpSession) -> bool:
-        """Return whether the file has what those streams have written that no probe was made with."""
-        not_shown = self._pool.not_shown_to_keep(self._streams.connections())
-        if not not_shown:
-            return True
-        try:
-            are_there = self._read_back(session)
-        except RequestRefused as refused:
-            self._pool.disable_parallel_streams(refused.reason, permanent=False)
-            return False
-        if are_there:
-            self._pool.note_kept_together(not_shown, first=self._admission.first)
-        else:
-            self._pool.disable_parallel_streams("it does not keep together what several connections write")
-        return are_there
-
-    def _read_back(self, session: SftpSession) -> bool:
-        """Return whether the samples are there; look at the size of a complete file meanwhile."""
-        reading = self._samples.are_there(session, self._temporary)
-        if not self._is_all_acknowledged():
-            return session.run_one(reading)
-        are_there, seen = _run_together(session, reading, self._looking(session))
-        if isinstance(are_there, Exception):
-            raise are_there
-        if not are_there:
-            return False
-        if isinstance(seen, Exception):
-            raise seen
-        self._has_looked, self._seen = True, seen
-        return True
+        looking = self._looking if self._is_all_acknowledged() else None
+        self._shown = self._read_back.over_the_first(
+            session, self._streams, self._temporary, first=self._admission.first, looking=looking
+        )
+        return self._shown.is_kept
 
     def _write_during_probe(self, session: SftpSession, handle: bytes) -> None:
         proving, writing = self._admission.take_part(session), self._write_own(session, handle, self._take)
@@ -410,7 +373,7 @@ class _Transfer:
         self._byte_ranges.abort()
         self._admission.call_off()
         self._streams.drop()
-        self._has_looked = False
+        self._shown = Shown()
         self._byte_ranges = self._byte_ranges.restarted()
         if self._start:
             session.run_one(self._write_rest(session, self._byte_ranges.take))
@@ -425,11 +388,3 @@ class _Transfer:
 
     async def _write_anew(self, session: SftpSession) -> None:
         await self._write_own(session, await create(session, self._temporary), self._byte_ranges.take)
-
-
-def _run_together(
-    session: SftpSession, one: SftpTask[T], other: SftpTask[U]
-) -> tuple[T | Exception, U | Exception]:
-    """Run two tasks at the same time to their ends; return the outcomes."""
-    outcomes: dict[int, Any] = dict(session.run([one, other], at_a_time=2))
-    return outcomes[0], outcomes[1]

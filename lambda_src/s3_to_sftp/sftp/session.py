@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from s3_to_sftp.sftp.pace import Pace  # loaded where a bandwidth is set
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class SftpSession(SftpRequests):
@@ -195,6 +196,11 @@ class SftpSession(SftpRequests):
                 raise outcome
             return outcome
         raise AssertionError("a task has exactly one outcome")
+
+    def run_two(self, one: SftpTask[T], other: SftpTask[U]) -> tuple[T | Exception, U | Exception]:
+        """Run two tasks at the same time to their ends; return their outcomes."""
+        outcomes: dict[int, Any] = dict(self.run([one, other], at_a_time=2))
+        return outcomes[0], outcomes[1]
 
     def wait_for(self, pending: Pending[T]) -> T:
         """Wait for the answer to one request; return its result, or raise what it says."""

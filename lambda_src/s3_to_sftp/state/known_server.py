@@ -197,7 +197,7 @@ class DynamoKnownServers:
         completed = _completed(shown, written)
         if is_fresh:
             return None if completed.is_like(written) else completed
-        # Half of its time is over: what the server has refused is tried again.
+        # The record has reached half its lifetime: retry what the server refused.
         streams, at_once = completed.streams or shown.streams, 2 * completed.at_once
         at_once = at_once if at_once < completed.connections else 0
         return replace(completed, streams=streams, at_once=at_once, refuses_shortcuts=False)
