@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -445,6 +446,20 @@ def test_greeting_of_a_shell_is_quoted(text: bytes) -> None:
     assert type(error) is SftpNotStarted
     assert f"said '{text.decode('latin-1').strip()}'" in error.reason
     assert "bytes" not in error.reason
+
+
+def test_session_that_still_speaks_when_we_have_hung_up_disturbs_nobody() -> None:
+    spoke_on = threading.Event()
+
+    def speaks_on(channel: paramiko.Channel) -> None:
+        channel.sendall(b"Hi\n")
+        channel.get_transport().join()
+        spoke_on.set()
+        channel.sendall(b"You have mail.\n")
+
+    with ssh_door(accepts_any_login, session=speaks_on) as door:
+        assert type(error_of_login(door)) is SftpNotStarted
+    assert spoke_on.is_set()
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,8 @@ def hostile_server(behaviour: Behaviour) -> Iterator[HostileServer]:
                 while True:
                     connection, _ = listener.accept()
                     server.sockets.append(connection)
-                    _serve(server, connection, host_key)
+                    with suppress(OSError):  # a client that is gone already; others come
+                        _serve(server, connection, host_key)
 
         thread = threading.Thread(target=accept, name="hostile server", daemon=True)
         thread.start()

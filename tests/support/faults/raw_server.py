@@ -146,7 +146,8 @@ def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
             with suppress(OSError):
                 while True:
                     sockets.append(listener.accept()[0])
-                    serve(sockets[-1])
+                    with suppress(OSError):  # a client that is gone already; others come
+                        serve(sockets[-1])
 
         thread = threading.Thread(target=accept, name="raw server", daemon=True)
         thread.start()

@@ -102,6 +102,7 @@ def ssh_door(
             login=Credentials(username="partner", password=PASSWORD),
         )
         open_ones: list[Any] = []
+        sessions: list[threading.Thread] = []
 
         def serve(connection: socket.socket) -> None:
             if greets:
@@ -118,14 +119,15 @@ def ssh_door(
             transport.auth_handler = _Handler(transport, door, script)
             files = () if disk is None else (partial(ParamikoFolder, root=disk),)
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer, *files)
-            transport.start_server(event=threading.Event(), server=_House(session))
+            transport.start_server(event=threading.Event(), server=_House(session, sessions))
 
         def accept() -> None:
             with suppress(OSError):
                 while True:
                     connection, _ = listener.accept()
                     open_ones.append(connection)
-                    serve(connection)
+                    with suppress(OSError):  # a client that is gone already; others come
+                        serve(connection)
 
         thread = threading.Thread(target=accept, name="ssh door", daemon=True)
         thread.start()
@@ -137,6 +139,8 @@ def ssh_door(
             thread.join()
             for each in open_ones:
                 each.close()
+            for each in sessions:
+                each.join()
 
 
 def new_key() -> paramiko.PKey:
@@ -188,8 +192,11 @@ class _Handler(AuthHandler):
 
 
 class _House(paramiko.ServerInterface):
-    def __init__(self, session: Callable[[paramiko.Channel], None] | None) -> None:
+    def __init__(
+        self, session: Callable[[paramiko.Channel], None] | None, running: list[threading.Thread]
+    ) -> None:
         self._session = session
+        self._running = running
 
     def get_allowed_auths(self, username: str) -> str:
         return "password"
@@ -200,8 +207,16 @@ class _House(paramiko.ServerInterface):
     def check_channel_subsystem_request(self, channel: paramiko.Channel, name: str) -> bool:
         if self._session is None:
             return super().check_channel_subsystem_request(channel, name)
-        threading.Thread(target=self._session, args=(channel,), daemon=True).start()
+        thread = threading.Thread(target=_serve, args=(self._session, channel), daemon=True)
+        self._running.append(thread)
+        thread.start()
         return True
+
+
+def _serve(session: Callable[[paramiko.Channel], None], channel: paramiko.Channel) -> None:
+    # A client that has heard enough hangs up while the session still speaks.
+    with suppress(EOFError, OSError, paramiko.SSHException):
+        session(channel)
 
 
 # Raw messages (RFC 4252, 4253, 4256).
