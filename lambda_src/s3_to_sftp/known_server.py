@@ -34,6 +34,7 @@ class KnownServer:
         replaces: Whether a rename replaces an existing file.
         files: So many open files it accepts on one connection.
         refuses_shortcuts: Whether a connection that took all this for granted has failed.
+        unheard: How many such connections have ended before it had said anything, for whatever reason.
     """
 
     host_key: str
@@ -53,16 +54,19 @@ class KnownServer:
     replaces: bool = False
     files: int = 0
     refuses_shortcuts: bool = False
+    unheard: int = 0
 
     def is_same_server(self, *, host_key: str, version: str) -> bool:
         """Return whether this is about the server with this host key and identification line."""
         return (self.host_key, self.version) == (host_key, version)
 
-    def is_like(self, other: "KnownServer") -> bool:
-        """Return whether the other one says the same; round trips differ from time to time."""
+    def is_as_far_as(self, other: "KnownServer") -> bool:
+        """Return whether the round trips are alike; they differ from time to time."""
         mine, its = (max(each.round_trip, _NEAR_SECONDS) for each in (self, other))
-        if not its / 2 <= mine <= its * 2:
-            return False
+        return its / 2 <= mine <= its * 2
+
+    def shows_the_same_as(self, other: "KnownServer") -> bool:
+        """Return whether the other one says the same, whatever the round trips are."""
         return replace(self, round_trip=0.0) == replace(other, round_trip=0.0)
 
 
@@ -75,12 +79,14 @@ class KnownServers(Protocol):
     def allows_streams_at_once(self) -> bool:
         """Return whether several connections may be opened before the first one has logged in."""
 
-    def forget(self, reason: str, *, by_shortcut: bool = False) -> None:
+    def forget(self, reason: str, *, by_shortcut: bool = False, unheard: bool = False) -> None:
         """Forget all of it: something has contradicted it.
 
         Args:
             reason: For the log.
             by_shortcut: Whether a connection that took it for granted has failed.
+            unheard: Whether such a connection has ended before the server had said anything: it may have too
+                many of them, or mind that it was not waited for.
         """
 
     def learn(self, shown: KnownServer | None) -> None:
@@ -97,7 +103,7 @@ class NoKnownServers:
         """Return False."""
         return False
 
-    def forget(self, reason: str, *, by_shortcut: bool = False) -> None:
+    def forget(self, reason: str, *, by_shortcut: bool = False, unheard: bool = False) -> None:
         """Forget nothing."""
 
     def learn(self, shown: KnownServer | None) -> None:

@@ -14,13 +14,14 @@ class MemoryKnownServers:
         known: At present.
         forgotten: The reasons for which something was forgotten.
         by_shortcut: Whether a connection that took it for granted has failed.
+        unheard: Whether such a connection has ended before the server had said anything.
         at_once: Whether streams may be opened before the first login: the circuit breaker is closed.
     """
 
     def __init__(self, known: KnownServer | None = None, *, at_once: bool = True) -> None:
         self.known = known
         self.forgotten: list[str] = []
-        self.by_shortcut = False
+        self.by_shortcut = self.unheard = False
         self.at_once = at_once
 
     def current(self) -> KnownServer | None:
@@ -29,10 +30,11 @@ class MemoryKnownServers:
     def allows_streams_at_once(self) -> bool:
         return self.at_once and self.known is not None
 
-    def forget(self, reason: str, *, by_shortcut: bool = False) -> None:
+    def forget(self, reason: str, *, by_shortcut: bool = False, unheard: bool = False) -> None:
         if self.known is not None:
             self.forgotten.append(reason)
             self.by_shortcut |= by_shortcut
+            self.unheard |= unheard
         self.known = None
 
     def learn(self, shown: KnownServer | None) -> None:

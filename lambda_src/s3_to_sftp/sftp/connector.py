@@ -257,7 +257,8 @@ class Connector:
         else:
             may_be = isinstance(error, PartnerUnreachable | SftpNotStarted)
             is_by_shortcut = may_be and error.cause not in _NOT_BY_SHORTCUT
-        self.known.forget(error.reason, by_shortcut=is_by_shortcut)
+        is_unheard = error.cause in handshake.HEARD_NOTHING
+        self.known.forget(error.reason, by_shortcut=is_by_shortcut, unheard=is_unheard)
         return is_by_shortcut and error.cause not in _SILENCE
 
     def _other_than(self, login: Credentials, error: DeliveryError) -> OtherLogin | None:

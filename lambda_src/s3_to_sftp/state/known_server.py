@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.known_server import KnownServer
@@ -17,6 +18,13 @@ KNOWN_FOR_SECONDS = 24 * 60 * 60.0
 
 _OTHER_SERVER_SECONDS = 60 * 60.0
 """Another server is remembered in its place so rarely: several that share an address may alternate."""
+
+_OTHER_ROUND_TRIP_SECONDS = 60 * 60.0
+"""Another round trip alone is written so rarely: on a busy line it may change from one minute to the next."""
+
+_MOST_UNHEARD = 3
+"""After so many connections that ended before the server had said anything, it is waited for: one with too
+many connections ends some of them, one that minds our early words ends all."""
 
 _MOST_EXTENSIONS = 64
 
@@ -65,6 +73,7 @@ def read_known_server(item: Item) -> KnownServer:
         replaces=fields.flag("replaces"),
         files=fields.integer("files"),
         refuses_shortcuts=fields.flag("refuses_shortcuts"),
+        unheard=fields.integer("unheard"),
     )
 
 
@@ -102,6 +111,7 @@ class DynamoKnownServers:
         self._known: KnownServer | None = None
         self._is_contradicted = False
         self._refuses_shortcuts = False
+        self._was_unheard = False
         self._breaker_is_open = True
 
     # Read together with the circuit breaker.
@@ -143,13 +153,14 @@ class DynamoKnownServers:
         """Return whether several connections may be opened before the first one has logged in."""
         return self.current() is not None and not self._breaker_is_open
 
-    def forget(self, reason: str, *, by_shortcut: bool = False) -> None:
+    def forget(self, reason: str, *, by_shortcut: bool = False, unheard: bool = False) -> None:
         """Forget all of it. The item follows at the end of the invocation."""
         if self._known is None:
             return
         _log.info("what was known of %s is forgotten: %s", self._server, reason)
         self._known, self._is_contradicted = None, True
         self._refuses_shortcuts |= by_shortcut
+        self._was_unheard |= unheard
 
     def learn(self, shown: KnownServer | None) -> None:
         """Remember what the server has just shown; None: nothing. Writes only news. Never raises."""
@@ -170,37 +181,49 @@ class DynamoKnownServers:
             return
         self._revision += 1
         self._written, self._written_at, self._is_contradicted = following, self._clock(), False
-        self._refuses_shortcuts = False  # it is written
+        self._refuses_shortcuts = self._was_unheard = False  # it is written
         self._known = following if following.host_key else None
 
     def _following(self, shown: KnownServer | None) -> KnownServer | None:
         """Return what to write; None: what is written is good enough."""
         written = self._written
-        is_fresh = self._age() < KNOWN_FOR_SECONDS / 2
-        refuses_shortcuts = self._refuses_shortcuts or (
-            written is not None and is_fresh and written.refuses_shortcuts
-        )
+        minds = self._minds(written)
         if shown is None:
             is_news = self._is_contradicted and written is not None and written.host_key
-            return replace(_NOTHING, refuses_shortcuts=refuses_shortcuts) if is_news else None
+            return replace(_NOTHING, **minds) if is_news else None
         if written is None:
             return shown
         if not written.host_key:
-            return replace(shown, refuses_shortcuts=refuses_shortcuts)
+            return replace(shown, **minds)
         if not written.is_same_server(host_key=shown.host_key, version=shown.version):
             return shown if self._age() >= _OTHER_SERVER_SECONDS else None
         if self._is_contradicted:
-            at_once = shown.at_once or written.at_once
-            return replace(shown, at_once=at_once, refuses_shortcuts=refuses_shortcuts)
+            return replace(shown, at_once=shown.at_once or written.at_once, **minds)
         if self._age() >= KNOWN_FOR_SECONDS:
             return shown
         completed = _completed(shown, written)
-        if is_fresh:
-            return None if completed.is_like(written) else completed
+        if self._is_fresh:
+            return completed if self._is_news(completed, written) else None
         # The record has reached half its lifetime: retry what the server refused.
         streams, at_once = completed.streams or shown.streams, 2 * completed.at_once
         at_once = at_once if at_once < completed.connections else 0
-        return replace(completed, streams=streams, at_once=at_once, refuses_shortcuts=False)
+        return replace(completed, streams=streams, at_once=at_once, refuses_shortcuts=False, unheard=0)
+
+    def _minds(self, written: KnownServer | None) -> dict[str, Any]:
+        """Return what it minds, for all that is known."""
+        known = written if written is not None and self._is_fresh else _NOTHING
+        unheard = known.unheard + self._was_unheard
+        refuses = self._refuses_shortcuts or known.refuses_shortcuts or unheard >= _MOST_UNHEARD
+        return {"refuses_shortcuts": refuses, "unheard": unheard}
+
+    def _is_news(self, shown: KnownServer, written: KnownServer) -> bool:
+        if not shown.shows_the_same_as(written):
+            return True
+        return not shown.is_as_far_as(written) and self._age() >= _OTHER_ROUND_TRIP_SECONDS
+
+    @property
+    def _is_fresh(self) -> bool:
+        return self._age() < KNOWN_FOR_SECONDS / 2
 
     def _age(self) -> float:
         return self._clock() - self._written_at
@@ -223,4 +246,5 @@ def _completed(shown: KnownServer, before: KnownServer) -> KnownServer:
         resume=before.resume if shown.resume is None else shown.resume,
         files=shown.files or before.files,
         refuses_shortcuts=before.refuses_shortcuts,
+        unheard=before.unheard,
     )

@@ -454,6 +454,8 @@ def test_open_that_was_not_answered_does_not_empty_the_file_later(
         (SftpNotStarted("no SFTP.", hint=""), 1),
         (LoginRefused("no.", hint=""), 0),
         (handshake.CLOSED_AT_ONCE.error(PartnerUnreachable, server="s"), 0),
+        (handshake.RESET_AT_ONCE.error(PartnerUnreachable, server="s"), 0),
+        (handshake.SILENT.error(PartnerUnreachable, server="s", seconds=15), 0),
         (TooManyConnections("full.", hint=""), 0),
     ],
 )
@@ -474,6 +476,7 @@ def test_failure_of_a_known_server_is_tried_without_what_is_known_where_that_may
     assert len(env.hints) == 1 + again
     assert known.known is None
     assert known.by_shortcut == bool(again)
+    assert known.unheard == (error.cause in handshake.HEARD_NOTHING)
 
 
 @pytest.mark.parametrize(

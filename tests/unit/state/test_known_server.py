@@ -169,7 +169,6 @@ def test_it_expires(function: Start, clock: Clock) -> None:
 @pytest.mark.parametrize(
     "news",
     [
-        {"round_trip": 0.3},
         {"method": "password", "signature": ""},
         {"extensions": ()},
         {"streams": False},
@@ -182,6 +181,17 @@ def test_news_is_written(news: dict[str, Any], function: Start) -> None:
     function()[0].learn(SHOWN)
     function()[0].learn(replace(SHOWN, **news))
     assert function()[0].current() == replace(SHOWN, **news)
+
+
+def test_round_trip_that_swings_is_written_once_an_hour(function: Start, table: Table, clock: Clock) -> None:
+    far = replace(SHOWN, round_trip=0.5)
+    function()[0].learn(SHOWN)
+    for shown in (far, SHOWN, far):
+        function()[0].learn(shown)
+    assert table.puts == 1
+    clock.now += HOUR
+    function()[0].learn(far)
+    assert function()[0].current() == far
 
 
 def test_what_is_contradicted_is_forgotten_by_all_functions(function: Start) -> None:
@@ -205,7 +215,7 @@ def test_a_refused_stream_lowers_what_was_accepted(function: Start) -> None:
 
 def test_a_limit_of_connections_at_once_stays_known(function: Start) -> None:
     function()[0].learn(replace(SHOWN, at_once=5))
-    function()[0].learn(replace(SHOWN, at_once=0, round_trip=1.0))
+    function()[0].learn(replace(SHOWN, at_once=0, connections=9))
     later = function()[0].current()
     assert later is not None
     assert later.at_once == 5
@@ -228,7 +238,7 @@ def test_refused_shortcuts_stay_known(function: Start) -> None:
     known = function()[0]
     known.forget("it hung up", by_shortcut=True)
     known.learn(SHOWN)
-    function()[0].learn(replace(SHOWN, round_trip=1.0))
+    function()[0].learn(replace(SHOWN, connections=9))
     later = function()[0].current()
     assert later is not None
     assert later.refuses_shortcuts
@@ -253,6 +263,35 @@ def test_refused_shortcuts_stay_known_when_something_else_is_contradicted(functi
     later = function()[0].current()
     assert later is not None
     assert later.refuses_shortcuts
+
+
+def end_unheard(function: Start) -> None:
+    known = function()[0]
+    known.forget("it hung up", unheard=True)
+    known.learn(None)
+    function()[0].learn(SHOWN)  # the next attempt has waited for it
+
+
+def test_server_that_hangs_up_again_and_again_before_it_speaks_is_waited_for(function: Start) -> None:
+    function()[0].learn(SHOWN)
+    refuses = []
+    for _ in range(3):
+        end_unheard(function)
+        later = function()[0].current()
+        assert later is not None
+        refuses.append(later.refuses_shortcuts)
+    assert refuses == [False, False, True]
+
+
+def test_server_that_has_hung_up_before_it_spoke_gets_another_chance_later(
+    function: Start, clock: Clock
+) -> None:
+    function()[0].learn(SHOWN)
+    for _ in range(3):
+        end_unheard(function)
+    clock.now += KNOWN_FOR_SECONDS * 0.6
+    function()[0].learn(SHOWN)
+    assert function()[0].current() == SHOWN
 
 
 def test_refused_shortcuts_are_tried_again_later(function: Start, clock: Clock) -> None:
@@ -290,7 +329,7 @@ def test_another_server_takes_the_place_once_an_hour(
 def test_the_first_of_two_functions_writes(function: Start, table: Table) -> None:
     one, other = function()[0], function()[0]
     one.learn(SHOWN)
-    other.learn(replace(SHOWN, round_trip=9.0))
+    other.learn(replace(SHOWN, connections=9))
     assert function()[0].current() == SHOWN
 
 
