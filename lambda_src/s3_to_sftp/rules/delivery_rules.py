@@ -180,7 +180,7 @@ class DeliveryRules:
             or any(each.uses_event_time for each in self.transforms)
         )
 
-    @property
+    @cached_property
     def templates(self) -> tuple[Template, ...]:
         """All templates of names and contents of files."""
         texts = [self.name, *(text for each in self.companions for text in (each.name, each.content))]

@@ -9,7 +9,7 @@ import string
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from s3_to_sftp.rules.invalid import InvalidRule, require_type
 from s3_to_sftp.rules.object_tags import check_metadata, check_tag
@@ -82,7 +82,7 @@ class Template:
     @cached_property
     def parts(self) -> tuple[tuple[str, Field | None], ...]:
         """The text in front of each field, and the field; None after the last text."""
-        return tuple(_parts(self.text))
+        return _parts(self.text)
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
@@ -136,7 +136,12 @@ def check_template(rule: str, text: object, known: Set[str]) -> Template:
     return template
 
 
-def _parts(text: str) -> Iterator[tuple[str, Field | None]]:
+@lru_cache(maxsize=1024)  # each plan of an object reads the same few templates
+def _parts(text: str) -> tuple[tuple[str, Field | None], ...]:
+    return tuple(_parsed(text))
+
+
+def _parsed(text: str) -> Iterator[tuple[str, Field | None]]:
     for literal, name, form, conversion in string.Formatter().parse(text):
         if name is None:
             yield literal, None
