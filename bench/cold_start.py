@@ -13,7 +13,8 @@ from pathlib import Path
 
 from bench.ours import NAME
 from bench.rows import Row
-from cdk_s3_to_sftp.bundle_builder import CannotBuild, Target, build
+from cdk_s3_to_sftp.bundle_builder import build
+from cdk_s3_to_sftp.bundle_builder.target import CannotBuild, Target
 from local.interpreter import LAMBDA_PYTHON, NOT_FOUND, lambda_interpreter
 
 _NAIVE = Path(__file__).with_name("naive_function.py")

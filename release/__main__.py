@@ -77,7 +77,7 @@ def _require_publishable(version: str, tag: str | None) -> None:
         )
     )
     if tag:
-        from cdk_s3_to_sftp.bundle_builder import can_compile
+        from cdk_s3_to_sftp.bundle_builder.compilation import can_compile
 
         if not can_compile(python := "3.13"):
             found.append(f"There is no Python {python} here, so the function would lack compiled modules.")
@@ -107,7 +107,7 @@ def _distributions(output: Path, version: str) -> tuple[Path, Path]:
 
 
 def _functions(output: Path, version: str) -> list[Path]:
-    from cdk_s3_to_sftp.bundle_builder import CannotBuild
+    from cdk_s3_to_sftp.bundle_builder.target import CannotBuild
     from cdk_s3_to_sftp.package import ARCHITECTURES
     from release import assets, licences
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
-from cdk_s3_to_sftp import bundle_builder, template
+from cdk_s3_to_sftp import template
+from cdk_s3_to_sftp.bundle_builder import compilation
 from cdk_s3_to_sftp.bundling import RUNTIME, Bundling
 from cdk_s3_to_sftp.package import ARCHITECTURES
 from release import licences
@@ -51,7 +52,7 @@ def write_function(folder: Path, architecture: str, *, stem: str, version: str, 
 def compiler() -> str:
     """Return the Python that compiles the function here, such as `3.13.5`; empty: none does."""
     python = RUNTIME.name.removeprefix("python")
-    interpreter = bundle_builder._find_interpreter(python, os.environ.get("PATH"))
+    interpreter = compilation.find_interpreter(python, os.environ.get("PATH"))
     if interpreter is None:
         return ""
     asked = [interpreter, "-I", "-c", "import platform; print(platform.python_version())"]

@@ -15,7 +15,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from cdk_s3_to_sftp.bundle_builder import MANIFESTS
+from cdk_s3_to_sftp.bundle_builder.target import MANIFESTS
 from release.project import NotReady
 
 STATED_OTHERWISE = {

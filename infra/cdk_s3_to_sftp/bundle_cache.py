@@ -15,8 +15,10 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from cdk_s3_to_sftp import bundle_builder
 from cdk_s3_to_sftp.archive import write_zip
+from cdk_s3_to_sftp.bundle_builder.files import empty, normalise
+from cdk_s3_to_sftp.bundle_builder.target import MANIFEST, MANIFESTS
+from cdk_s3_to_sftp.standard_error import say
 
 VARIABLE = "CDK_S3_TO_SFTP_CACHE"
 """Sets another directory. Empty: the cache is off."""
@@ -43,10 +45,10 @@ def take(fingerprint: str, output: Path) -> Path | None:
     except FileNotFoundError:
         return None
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError) as error:
-        bundle_builder.say(f"Cannot use the bundle {kept}: {error}. Building it again.")
-        bundle_builder.empty(output)
+        say(f"Cannot use the bundle {kept}: {error}. Building it again.")
+        empty(output)
         return None
-    bundle_builder.normalise(output)
+    normalise(output)
     with suppress(OSError):
         os.utime(kept)  # the least recently used are removed first
     return kept
@@ -54,7 +56,7 @@ def take(fingerprint: str, output: Path) -> Path | None:
 
 def _check(archive: zipfile.ZipFile, fingerprint: str) -> None:
     names = set(archive.namelist())
-    manifest = next((name for name in bundle_builder.MANIFESTS if name in names), bundle_builder.MANIFEST)
+    manifest = next((name for name in MANIFESTS if name in names), MANIFEST)
     if json.loads(archive.read(manifest))["fingerprint"] != fingerprint:
         raise zipfile.BadZipFile("it is another bundle")
 
@@ -71,9 +73,7 @@ def keep(fingerprint: str, bundle: Path) -> None:
             Path(work, "bundle.zip").replace(directory / f"{fingerprint}.zip")
         _tidy(directory)
     except OSError as error:
-        bundle_builder.say(
-            f"Cannot cache the bundle for other synths: {error}. {VARIABLE} can name another directory."
-        )
+        say(f"Cannot cache the bundle for other synths: {error}. {VARIABLE} can name another directory.")
 
 
 def _tidy(directory: Path) -> None:
@@ -85,7 +85,7 @@ def _tidy(directory: Path) -> None:
     for work in directory.glob(f"{_UNFINISHED}*"):
         if time.time() - _last_used(work) > _ABANDONED_AFTER:
             with suppress(OSError):
-                bundle_builder.empty(work)
+                empty(work)
                 work.rmdir()
 
 
@@ -97,9 +97,10 @@ def _last_used(path: Path) -> float:
 
 
 def _directory() -> Path | None:
-    if (chosen := os.environ.get(VARIABLE)) is not None:
-        return Path(chosen) if chosen else None
     try:
+        if (chosen := os.environ.get(VARIABLE)) is not None:
+            # In a file of settings no shell expands it.
+            return Path(chosen).expanduser() if chosen else None
         return _users_caches() / "cdk-s3-to-sftp"
     except RuntimeError:  # there is no home directory
         return None

@@ -12,7 +12,10 @@ from aws_cdk import aws_lambda as lambda_
 
 from cdk_s3_to_sftp import bundle_builder, bundle_cache
 from cdk_s3_to_sftp.arguments import InvalidArgument
-from cdk_s3_to_sftp.bundle_builder import CannotBuild, Target
+from cdk_s3_to_sftp.bundle_builder import compilation
+from cdk_s3_to_sftp.bundle_builder.files import empty
+from cdk_s3_to_sftp.bundle_builder.target import LOCK, MANIFEST, PACKAGE, CannotBuild, Target
+from cdk_s3_to_sftp.standard_error import say
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 """What the function runs on by default, and what its dependencies are installed for."""
@@ -34,6 +37,9 @@ MEGABYTE = 1024 * 1024
 LARGEST_BUNDLE = 250
 """Lambda's limit in megabytes, unzipped."""
 
+
+_BUILDER_PARENT = "/builder"
+"""In the image: from there Python finds the builder, and nothing else of ours."""
 
 _PACKAGE = "`python -m cdk_s3_to_sftp.package`"
 
@@ -123,14 +129,14 @@ def check_prebuilt(
 def _manifest(bundle: Path) -> dict[str, object]:
     try:
         if bundle.is_dir():
-            text = (bundle / bundle_builder.MANIFEST).read_bytes()
+            text = (bundle / MANIFEST).read_bytes()
         else:
             with zipfile.ZipFile(bundle) as archive:
-                text = archive.read(bundle_builder.MANIFEST)
+                text = archive.read(MANIFEST)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise InvalidArgument(
             "code",
-            f"must be a bundle as {_PACKAGE} writes it, got {bundle}, without {bundle_builder.MANIFEST}",
+            f"must be a bundle as {_PACKAGE} writes it, got {bundle}, without {MANIFEST}",
         ) from error
     manifest: dict[str, object] = json.loads(text)
     return manifest
@@ -159,9 +165,7 @@ def build(output: Path, target: Target, bundling: Bundling) -> None:
     """
     source = find_source()
     if not target.compiled and not target.layer:
-        bundle_builder.say(
-            f"No Python {target.python} here: the bundle has no compiled modules (slower cold start)."
-        )
+        say(f"No Python {target.python} here: the bundle has no compiled modules (slower cold start).")
     if bundling is Bundling.DOCKER:
         return _build_in_docker(source, output, target)
     try:
@@ -170,8 +174,8 @@ def build(output: Path, target: Target, bundling: Bundling) -> None:
         if bundling is Bundling.LOCAL:
             raise
         local_reason = str(reason)
-    bundle_builder.say(f"Cannot bundle the {target.what} on this machine: {local_reason}\nTrying Docker.")
-    bundle_builder.empty(output)
+    say(f"Cannot bundle the {target.what} on this machine: {local_reason}\nTrying Docker.")
+    empty(output)
     try:
         return _build_in_docker(source, output, target)
     except CannotBuild as reason:
@@ -192,13 +196,13 @@ def find_source() -> Path:
         CannotBuild: The package is not where the distribution puts it.
     """
     package = Path(__file__).parent
-    installed = package.with_name(bundle_builder.PACKAGE)
-    checkout = package.parent.with_name("lambda_src") / bundle_builder.PACKAGE
+    installed = package.with_name(PACKAGE)
+    checkout = package.parent.with_name("lambda_src") / PACKAGE
     for source in (installed, checkout):
-        if (source / bundle_builder.LOCK).is_file():
+        if (source / LOCK).is_file():
             return source
     raise CannotBuild(
-        f"the package {bundle_builder.PACKAGE} (the function's source) is neither {installed} nor "
+        f"the package {PACKAGE} (the function's source) is neither {installed} nor "
         f"{checkout}: reinstall the distribution cdk-s3-to-sftp, which contains it."
     )
 
@@ -212,7 +216,7 @@ def target_of(
     python = runtime.name.removeprefix("python")
     # The image has its interpreter. Where Docker is only the fallback, this machine has already determined
     # the content.
-    compiled = bundling is Bundling.DOCKER or bundle_builder.can_compile(python)
+    compiled = bundling is Bundling.DOCKER or compilation.can_compile(python)
     return Target(architecture=architecture.name, python=python, compiled=compiled)
 
 
@@ -228,12 +232,15 @@ def _build_in_docker(source: Path, output: Path, target: Target) -> None:
     The image may be of either CPU architecture: wheels are chosen by tag, and compiled modules are portable.
     """
     runtime = lambda_.Runtime(f"python{target.python}", lambda_.RuntimeFamily.PYTHON)
-    mounts = {source: "/source", output: "/output", Path(bundle_builder.__file__): "/bundle_builder.py"}
+    builder = Path(bundle_builder.__file__).parent
+    mounts = {source: "/source", output: "/output", builder: f"{_BUILDER_PARENT}/{builder.name}"}
     try:
         runtime.bundling_image.run(
             command=[
                 runtime.name,
-                "/bundle_builder.py",
+                "-B",  # it writes nothing into our package
+                "-m",
+                builder.name,
                 "--source=/source",
                 "--output=/output",
                 f"--architecture={target.architecture}",
@@ -242,6 +249,7 @@ def _build_in_docker(source: Path, output: Path, target: Target) -> None:
                 *(["--layer"] if target.layer else []),
             ],
             volumes=[cdk.DockerVolume(host_path=str(p), container_path=there) for p, there in mounts.items()],
+            working_directory=_BUILDER_PARENT,
             user=_user(),
             # That user has no home directory in the image; installers need one.
             environment={"HOME": "/tmp"},  # noqa: S108 -- the container's own, gone with it
@@ -272,7 +280,7 @@ class _Bundler:
         target = self._target
         fingerprint = bundle_builder.fingerprint(find_source(), target)
         if kept := bundle_cache.take(fingerprint, output):
-            bundle_builder.say(f"Took the bundle of the {target.what} for {target} from {kept}.")
+            say(f"Took the bundle of the {target.what} for {target} from {kept}.")
             return True
         try:
             build(output, target, self._bundling)
@@ -280,7 +288,5 @@ class _Bundler:
             raise CannotBuild(f"{reason}\n{_WITHOUT_BUNDLING}") from reason
         bundle_cache.keep(fingerprint, output)
         size = f"{unzipped_size(output):.0f} MB unzipped"
-        bundle_builder.say(
-            f"Bundled the {target.what} for {target}: {size}, Lambda's limit is {LARGEST_BUNDLE}."
-        )
+        say(f"Bundled the {target.what} for {target}: {size}, Lambda's limit is {LARGEST_BUNDLE}.")
         return True

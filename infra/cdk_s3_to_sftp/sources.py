@@ -167,7 +167,7 @@ def _described(
 
 def known_length(stack: cdk.Stack, *texts: str) -> int:
     """Return the number of bytes of the texts, without what is known only at deployment."""
-    return sum(_bytes_in(stack.resolve(text)) for text in texts)
+    return sum(_bytes_in(stack.resolve(text) if is_token(text) else text) for text in texts)
 
 
 def _bytes_in(resolved: Any) -> int:

@@ -4,8 +4,10 @@ import gzip
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -18,7 +20,8 @@ from botocore.loaders import Loader
 from botocore.stub import Stubber
 
 from cdk_s3_to_sftp import Bundling, S3ToSftp, SftpServer, bundle_builder, bundling
-from cdk_s3_to_sftp.bundle_builder import CannotBuild
+from cdk_s3_to_sftp.bundle_builder import compilation, installation, programs, services
+from cdk_s3_to_sftp.bundle_builder.target import CannotBuild, Target
 from cdk_s3_to_sftp.bundling import find_source, target_of
 from tests.infra.conftest import ARM64, X86_64, new_app
 from tests.support.infra.bundles import hashes, libraries_for_other_cpus, write_shadowing_modules
@@ -38,9 +41,9 @@ def file_hashes_modes_and_times(directory: Path) -> dict[str, tuple[str, int, fl
 
 @pytest.fixture
 def no_uv(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = bundle_builder._answers
+    answers = programs.answers
     monkeypatch.setattr(
-        bundle_builder, "_answers", lambda command, **env: "uv" not in command and answers(command, **env)
+        programs, "answers", lambda command, **env: "uv" not in command and answers(command, **env)
     )
 
 
@@ -69,13 +72,13 @@ class TestBundle:
             for name in re.findall(r"new_client\(\s*\"([a-z0-9-]+)\"", path.read_text())
         }
         assert of_source
-        assert of_source <= bundle_builder.SERVICES
+        assert of_source <= services.SERVICES
         data = bundle / "botocore" / "data"
-        assert {path.name for path in data.iterdir() if path.is_dir()} == bundle_builder.SERVICES
+        assert {path.name for path in data.iterdir() if path.is_dir()} == services.SERVICES
         endpoints = json.loads((data / "endpoints.json").read_text())
         assert endpoints["partitions"]
         for partition in endpoints["partitions"]:
-            assert set(partition["services"]) <= bundle_builder.SERVICES
+            assert set(partition["services"]) <= services.SERVICES
 
     @pytest.mark.parametrize(
         ("service", "operation"),
@@ -113,7 +116,7 @@ class TestBundle:
         (service / "service-2.json.gz").write_bytes(gzip.compress(json.dumps(model).encode()))
         (service / "waiters-2.json").write_text('{"waiters": {"documentation": 1}}')
         (service / "examples-1.json").write_text("{}")
-        bundle_builder.keep_used_services(tmp_path)
+        services.keep_used_services(tmp_path)
         assert {path.name: json.loads(path.read_text()) for path in service.iterdir()} == {
             "service-2.json": {
                 "documentation": "d",
@@ -163,7 +166,7 @@ class TestBundle:
         assert bundling.unzipped_size(bundle) < 0.5 * bundling.LARGEST_BUNDLE
 
     def test_modules_are_compiled_with_unchecked_hashes(self, bundle: Path) -> None:
-        if bundle_builder._interpreter(X86_64) is None:
+        if compilation.interpreter_for(X86_64) is None:
             pytest.skip("no Python 3.13 on this machine")
         compiled = bundle / "s3_to_sftp" / "__pycache__" / "handler.cpython-313.pyc"
         unchecked_hash = 0b01  # PEP 552: hash-based, and not compared with the source
@@ -176,8 +179,8 @@ class TestBundle:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        monkeypatch.setattr(bundle_builder, "_find_interpreter", lambda python, path: None)
-        monkeypatch.setattr(bundle_builder, "_install", lambda lock, output, target: None)
+        monkeypatch.setattr(compilation, "find_interpreter", lambda python, path: None)
+        monkeypatch.setattr(installation, "install", lambda lock, output, target: None)
         bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.LOCAL)
         assert (tmp_path / "s3_to_sftp" / "handler.py").exists()
         assert list(tmp_path.rglob("*.pyc")) == []
@@ -186,7 +189,7 @@ class TestBundle:
         )
 
     def test_bundle_imports_on_its_own_python_version(self, bundle: Path) -> None:
-        interpreter = bundle_builder._interpreter(X86_64)
+        interpreter = compilation.interpreter_for(X86_64)
         if interpreter is None or os.uname().machine != "x86_64":
             pytest.skip("no Python 3.13 for x86_64 on this machine")
         imports = "import s3_to_sftp, paramiko, boto3; print(paramiko.__file__)"
@@ -200,7 +203,40 @@ class TestBundle:
         assert done.stdout.startswith(str(bundle))
 
 
+def copied_builder(folder: Path) -> Path:
+    shutil.copytree(
+        Path(bundle_builder.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    return folder
+
+
+class TestAlone:
+    def test_builder_runs_where_nothing_else_is_installed(self, tmp_path: Path) -> None:
+        copied_builder(tmp_path / "bundle_builder")
+        done = subprocess.run(
+            [sys.executable, "-S", "-m", "bundle_builder", "--help"],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "--architecture" in done.stdout, done.stderr
+
+
 class TestFingerprint:
+    def test_fingerprint_changes_with_each_module_of_the_builder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        builder = copied_builder(tmp_path / "bundle_builder")
+        monkeypatch.setattr(bundle_builder, "__file__", str(builder / "__init__.py"))
+        seen = {bundle_builder.fingerprint(find_source(), X86_64)}
+        modules = sorted(builder.rglob("*.py"))
+        for module in modules:
+            module.write_text(module.read_text() + "#\n")
+            seen.add(bundle_builder.fingerprint(find_source(), X86_64))
+        assert len(seen) == 1 + len(modules)
+
     @pytest.mark.parametrize("name", ["handler.py", "requirements.txt", "sftp/upload.py"])
     def test_fingerprint_changes_with_the_content_of_a_file(self, source: Path, name: str) -> None:
         before = bundle_builder.fingerprint(source, X86_64)
@@ -214,14 +250,14 @@ class TestFingerprint:
         assert bundle_builder.fingerprint(source, X86_64) != before
 
     def test_fingerprint_changes_with_cpu_and_python_version(self) -> None:
-        later = bundle_builder.Target(architecture="x86_64", python="3.14")
+        later = Target(architecture="x86_64", python="3.14")
         assert len({bundle_builder.fingerprint(find_source(), each) for each in (X86_64, ARM64, later)}) == 3
 
     def test_fingerprint_differs_without_compiled_modules(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        if not bundle_builder.can_compile("3.13"):
+        if not compilation.can_compile("3.13"):
             pytest.skip("no Python 3.13 on this machine")
         before = bundle_builder.fingerprint(find_source(), target_of(lambda_.Architecture.X86_64))
-        monkeypatch.setattr(bundle_builder, "_find_interpreter", lambda python, path: None)
+        monkeypatch.setattr(compilation, "find_interpreter", lambda python, path: None)
         assert bundle_builder.fingerprint(find_source(), target_of(lambda_.Architecture.X86_64)) != before
         in_docker = target_of(lambda_.Architecture.X86_64, bundling=Bundling.DOCKER)
         assert bundle_builder.fingerprint(find_source(), in_docker) == before
@@ -231,7 +267,7 @@ class TestFingerprint:
         assert bundle_builder.fingerprint(source, X86_64) == bundle_builder.fingerprint(find_source(), X86_64)
 
     def test_asset_is_the_same_for_every_bundling_option(self, server: SftpServer) -> None:
-        if not bundle_builder.can_compile("3.13"):
+        if not compilation.can_compile("3.13"):
             pytest.skip("no Python 3.13 on this machine")
         keys = set()
         for way in Bundling:
@@ -257,8 +293,8 @@ class TestInstallers:
                 tried.extend(word for word in command if word in ("uv", "--offline", "-m"))
             return subprocess.CompletedProcess(command, returncode=int(fails), stdout="", stderr="no index")
 
-        monkeypatch.setattr(bundle_builder, "_run", run)
-        bundle_builder._install(tmp_path / "requirements.txt", tmp_path, X86_64)
+        monkeypatch.setattr(programs, "run", run)
+        installation.install(tmp_path / "requirements.txt", tmp_path, X86_64)
         assert tried == ["uv", "uv", "--offline", "-m"]
 
     @pytest.mark.parametrize("installer", ["uv", "pip"])
@@ -268,18 +304,18 @@ class TestInstallers:
         write_shadowing_modules(tmp_path)
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("PATH", "")  # no uv except the module of this interpreter
-        assert any(installer in each.command for each in bundle_builder._installers(X86_64))
+        assert any(installer in each.command for each in installation.installers(X86_64))
 
     def test_compiler_is_not_shadowed_by_a_module_of_the_user(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        if bundle_builder._interpreter(X86_64) is None:
+        if compilation.interpreter_for(X86_64) is None:
             pytest.skip("no Python 3.13 on this machine")
         write_shadowing_modules(tmp_path)
         monkeypatch.chdir(tmp_path)
         (tmp_path / "output").mkdir()
         (tmp_path / "output" / "module.py").touch()
-        bundle_builder._compile(tmp_path / "output", X86_64)
+        compilation.compile_modules(tmp_path / "output", X86_64)
         assert (tmp_path / "output" / "__pycache__" / "module.cpython-313.pyc").exists()
 
     def test_error_contains_the_output_of_the_installers(self, source: Path, tmp_path: Path) -> None:
@@ -288,7 +324,7 @@ class TestInstallers:
             bundle_builder.build(source, tmp_path / "output", X86_64)
 
     def test_syntax_error_in_the_source_fails_the_build(self, source: Path, tmp_path: Path) -> None:
-        if bundle_builder._interpreter(X86_64) is None:
+        if compilation.interpreter_for(X86_64) is None:
             pytest.skip("no Python 3.13 on this machine")
         (source / "requirements.txt").write_text("")
         (source / "broken.py").write_text("def (")

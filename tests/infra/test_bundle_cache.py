@@ -11,6 +11,8 @@ import pytest
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_s3_to_sftp import Bundling, bundle_builder, bundle_cache, bundling
+from cdk_s3_to_sftp.bundle_builder import compilation, installation
+from cdk_s3_to_sftp.bundle_builder.target import MANIFEST, Target
 from cdk_s3_to_sftp.bundling import find_source
 from tests.infra.conftest import X86_64
 from tests.support.infra.bundles import hashes
@@ -29,12 +31,12 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The directories that the builder filled. Dependencies are replaced by one empty file."""
     directories: list[Path] = []
 
-    def install(lock: Path, output: Path, target: bundle_builder.Target) -> None:
+    def install(lock: Path, output: Path, target: Target) -> None:
         directories.append(output)
         (output / "dependency.py").touch()
 
-    monkeypatch.setattr(bundle_builder, "_install", install)
-    monkeypatch.setattr(bundle_builder, "_compile", lambda output, target: None)
+    monkeypatch.setattr(installation, "install", install)
+    monkeypatch.setattr(compilation, "compile_modules", lambda output, target: None)
     return directories
 
 
@@ -83,7 +85,7 @@ def test_corrupt_cached_bundle_is_rebuilt_and_replaced(
     else:
         bundle_cache.keep("other", first)
         (cache / "other.zip").replace(kept)
-        (first / bundle_builder.MANIFEST).write_text('{"fingerprint": "other"}')
+        (first / MANIFEST).write_text('{"fingerprint": "other"}')
         bundle_cache.keep(FINGERPRINT, first)
         first = synth(tmp_path / "whole")
         built.pop()
@@ -147,6 +149,15 @@ def test_cache_directory_follows_the_convention_of_the_system(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(sys, "platform", system)
     assert bundle_cache._directory() == tmp_path / place / "cdk-s3-to-sftp"
+
+
+def test_home_directory_is_found_where_no_shell_has_expanded_it(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(bundle_cache.VARIABLE, "~/kept")
+    bundle_cache.keep(FINGERPRINT, bundle)
+    assert [path.name for path in (tmp_path / "kept").glob("*.zip")] == [f"{FINGERPRINT}.zip"]
 
 
 def test_cache_evicts_old_bundles_and_abandoned_directories(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cdk_s3_to_sftp import bundle_builder
-from cdk_s3_to_sftp.bundle_builder import Target
+from cdk_s3_to_sftp.bundle_builder.target import Target
 from cdk_s3_to_sftp.bundling import find_source
 from local.sftp_server import start_asyncssh_server
 from tests.infra.conftest import ARM64, REPOSITORY, X86_64

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cdk_s3_to_sftp import bundle_builder
-from cdk_s3_to_sftp.bundle_builder import CannotBuild
+from cdk_s3_to_sftp.bundle_builder import installation, programs
+from cdk_s3_to_sftp.bundle_builder.target import CannotBuild
 from tests.infra.conftest import X86_64
 
 WHEEL = "parcel-1.0-py3-none-any.whl"
@@ -63,10 +63,10 @@ def output(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def use_only(installer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = bundle_builder._answers
+    answers = programs.answers
     monkeypatch.setattr(
-        bundle_builder,
-        "_answers",
+        programs,
+        "answers",
         lambda command, **given: installer in command and answers(command, **given),
     )
 
@@ -84,7 +84,7 @@ def test_pip_settings_do_not_affect_the_bundle(
     else:
         for name, value in settings.items():
             monkeypatch.setenv(f"PIP_{name.upper().replace('-', '_')}", value)
-    bundle_builder._install(tmp_path / "lock.txt", output, X86_64)
+    installation.install(tmp_path / "lock.txt", output, X86_64)
     assert (output / "parcel.py").is_file()
 
 
@@ -94,7 +94,7 @@ def test_uv_variables_do_not_affect_the_bundle(
     use_only("uv", monkeypatch)
     for name, value in {**UV_SETTINGS, "UV_FIND_LINKS": str(wheels), "UV_NO_INDEX": "1"}.items():
         monkeypatch.setenv(name, value)
-    bundle_builder._install(tmp_path / "lock.txt", output, X86_64)
+    installation.install(tmp_path / "lock.txt", output, X86_64)
     assert (output / "parcel.py").is_file()
 
 
@@ -114,7 +114,7 @@ def test_override_in_pyproject_toml_is_refused_by_the_hashes(
     monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
     monkeypatch.setenv("UV_NO_INDEX", "1")
     with pytest.raises(CannotBuild, match="Hash-checking is enabled"):
-        bundle_builder._install(tmp_path / "lock.txt", output, X86_64)
+        installation.install(tmp_path / "lock.txt", output, X86_64)
 
 
 def test_no_index_is_ignored_without_another_package_source(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_no_index_is_ignored_without_another_package_source(monkeypatch: pytest.
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
-    *_, pip = bundle_builder._installers(X86_64)
+    *_, pip = installation.installers(X86_64)
     assert pip.variables["PIP_NO_INDEX"] == "0"
     assert pip.variables["PIP_INDEX_URL"] == "https://index.example/simple"
 
@@ -148,7 +148,7 @@ def test_warm_cache_installs_without_a_network(
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as index:
         threading.Thread(target=index.serve_forever, daemon=True).start()
         monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{index.server_port}/simple")
-        bundle_builder._install(tmp_path / "lock.txt", tmp_path / "before", X86_64)
+        installation.install(tmp_path / "lock.txt", tmp_path / "before", X86_64)
         index.shutdown()
-    bundle_builder._install(tmp_path / "lock.txt", output, X86_64)
+    installation.install(tmp_path / "lock.txt", output, X86_64)
     assert (output / "parcel.py").is_file()

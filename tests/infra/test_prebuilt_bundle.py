@@ -12,6 +12,8 @@ from aws_cdk import aws_s3 as s3
 
 from cdk_s3_to_sftp import InvalidArgument, bundle_builder
 from cdk_s3_to_sftp.archive import write_zip
+from cdk_s3_to_sftp.bundle_builder import compilation, installation
+from cdk_s3_to_sftp.bundle_builder.target import MANIFEST
 from cdk_s3_to_sftp.bundling import find_source
 from tests.infra.conftest import X86_64, Synthesise
 
@@ -21,12 +23,12 @@ Build = Callable[..., Path]
 @pytest.fixture
 def prebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     """Build a bundle without dependencies, whose manifest can be changed."""
-    monkeypatch.setattr(bundle_builder, "_install", lambda lock, output, target: None)
-    monkeypatch.setattr(bundle_builder, "_compile", lambda output, target: None)
+    monkeypatch.setattr(installation, "install", lambda lock, output, target: None)
+    monkeypatch.setattr(compilation, "compile_modules", lambda output, target: None)
 
     def build(**manifest: object) -> Path:
         bundle_builder.build(find_source(), tmp_path / "bundle", X86_64)
-        file = tmp_path / "bundle" / bundle_builder.MANIFEST
+        file = tmp_path / "bundle" / MANIFEST
         file.write_text(json.dumps({**json.loads(file.read_text()), **manifest}))
         return tmp_path / "bundle"
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from aws_cdk import aws_lambda as lambda_
 from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packaging.utils import canonicalize_name
 
 from cdk_s3_to_sftp import bundle_builder
@@ -53,6 +52,9 @@ def locked(name: str) -> set[tuple[str, str]]:
 
 class TestSbom:
     def test_it_is_valid_cyclonedx(self, bill: str) -> None:
+        # Importing it takes a second, for the grammars of its formats.
+        from cyclonedx.validation.json import JsonStrictValidator
+
         validator = JsonStrictValidator(SchemaVersion.V1_6)
         assert validator.validate_str(bill) is None
         assert validator.validate_str(bill.replace('"library"', '"book"')) is not None

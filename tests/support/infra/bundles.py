@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cdk_s3_to_sftp.bundle_builder import Target
+from cdk_s3_to_sftp.bundle_builder.target import Target
 
 _ELF_MACHINES = {"x86_64": 62, "arm64": 183}
 

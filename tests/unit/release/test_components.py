@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cdk_s3_to_sftp.bundle_builder import MANIFEST
+from cdk_s3_to_sftp.bundle_builder.target import MANIFEST
 from release.components import STATED_OTHERWISE, Component, components_of
 from release.licences import refused
 
