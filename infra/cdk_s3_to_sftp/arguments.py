@@ -8,6 +8,9 @@ import aws_cdk as cdk
 from constructs import IConstruct
 
 _LONGEST_NAME = 255
+_MARK_OF_TOKENS = "${Token["
+"""How CDK marks the place of a value in a text."""
+
 _SECONDS_IN_A = {"seconds": 1, "hours": 3600, "days": 86_400}
 
 
@@ -27,6 +30,9 @@ class InvalidArgument(ValueError):
 
 def is_token(value: object) -> bool:
     """Return whether the value is known only at deployment, and cannot be checked now."""
+    # Most are texts, of which CDK would look for this, too: after a message to its process, and the answer.
+    if isinstance(value, str) and _MARK_OF_TOKENS not in value:
+        return False
     return bool(cdk.Token.is_unresolved(value))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_s3_to_sftp.archive import write_zip
-from cdk_s3_to_sftp.bundle_builder import CannotBuild
+from cdk_s3_to_sftp.bundle_builder.target import CannotBuild
 from cdk_s3_to_sftp.bundling import (
     LARGEST_BUNDLE,
     MEGABYTE,
@@ -18,6 +18,7 @@ from cdk_s3_to_sftp.bundling import (
     bundle,
     unzipped_size,
 )
+from cdk_s3_to_sftp.output_paths import file_to_write
 
 _RUNTIMES = {each.name.removeprefix("python"): each for each in RUNTIMES}
 ARCHITECTURES = {each.name: each for each in (lambda_.Architecture.X86_64, lambda_.Architecture.ARM_64)}
@@ -26,7 +27,7 @@ ARCHITECTURES = {each.name: each for each in (lambda_.Architecture.X86_64, lambd
 def main() -> None:
     """Build and zip the function, and print where it is and how large."""
     parser = argparse.ArgumentParser(prog="python -m cdk_s3_to_sftp.package", description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("package.zip"))
+    parser.add_argument("--output", type=file_to_write, default=Path("package.zip"))
     parser.add_argument("--architecture", choices=ARCHITECTURES, default="x86_64")
     parser.add_argument("--python", choices=_RUNTIMES, default=RUNTIME.name.removeprefix("python"))
     parser.add_argument("--bundling", type=Bundling, choices=list(Bundling), default=Bundling.AUTO)
@@ -64,6 +65,7 @@ def write_package(
         directory = Path(work, "bundle")
         directory.mkdir()
         bundle(directory, architecture=architecture, runtime=runtime, bundling=bundling)
+        output.parent.mkdir(parents=True, exist_ok=True)
         write_zip(directory, output)
         return unzipped_size(directory)
 

@@ -6,14 +6,16 @@ It also writes the function as a zip, which no template can hold.
 import argparse
 import hashlib
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from aws_cdk import aws_lambda as lambda_
 
-from cdk_s3_to_sftp.bundle_builder import CannotBuild
+from cdk_s3_to_sftp.bundle_builder.target import CannotBuild
 from cdk_s3_to_sftp.bundling import RUNTIME, Bundling
+from cdk_s3_to_sftp.output_paths import folder_to_write
 from cdk_s3_to_sftp.package import ARCHITECTURES, write_package
 from cdk_s3_to_sftp.template_stack import build_template
 
@@ -34,14 +36,14 @@ _ORDER = (
 )
 
 _NEXT = """\
-{folder}/{template}: {size:,} bytes (CloudFormation accepts {limit:,} without a bucket)
-{folder}/{bundle}: for {runtime} on {architecture}
+{template_path}: {size:,} bytes (CloudFormation accepts {limit:,} without a bucket)
+{bundle_path}: for {runtime} on {architecture}
 
 Deploy them. The zip needs a bucket of yours in the same Region:
 
-  aws s3 cp {folder}/{bundle} s3://BUCKET/{key}
+  aws s3 cp {bundle_path} s3://BUCKET/{key}
   aws cloudformation deploy --stack-name s3-to-sftp --capabilities CAPABILITY_IAM \\
-    --template-file {folder}/{template} --parameter-overrides \\
+    --template-file {template_path} --parameter-overrides \\
     BundleBucket=BUCKET BundleKey={key} \\
     Host=sftp.partner.example "HostKey=ssh-ed25519 AAAA..."
 
@@ -52,7 +54,9 @@ docs/guides/without-cdk.md has the rest.
 def main() -> None:
     """Write both files, and print how to deploy them."""
     parser = argparse.ArgumentParser(prog="python -m cdk_s3_to_sftp.template", description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("build", "template"), help="a directory")
+    parser.add_argument(
+        "--output", type=folder_to_write, default=Path("build", "template"), help="a directory"
+    )
     parser.add_argument("--architecture", choices=ARCHITECTURES, default="x86_64")
     parser.add_argument("--bundling", type=Bundling, choices=list(Bundling), default=Bundling.AUTO)
     options = parser.parse_args()
@@ -62,9 +66,8 @@ def main() -> None:
     except CannotBuild as reason:
         sys.exit(f"Cannot bundle the function: {reason}")
     said = _NEXT.format(
-        folder=options.output.as_posix(),
-        template=TEMPLATE,
-        bundle=BUNDLE,
+        template_path=shlex.quote((options.output / TEMPLATE).as_posix()),
+        bundle_path=shlex.quote((options.output / BUNDLE).as_posix()),
         size=(options.output / TEMPLATE).stat().st_size,
         limit=LARGEST_IN_REQUEST,
         runtime=RUNTIME.name,

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,25 @@ def bundled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return calls
 
 
+@pytest.fixture
+def package_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Runs the command with an output below `tmp_path`; returns what it prints."""
+
+    def run(output: str, *options: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["package", f"--output={tmp_path}/{output}", *options])
+        package.main()
+        return capsys.readouterr().out
+
+    return run
+
+
 class TestPackage:
     def test_package_prints_size_quota_and_target(
-        self,
-        tmp_path: Path,
-        bundled: list[dict[str, Any]],
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+        self, tmp_path: Path, bundled: list[dict[str, Any]], package_command: Callable[..., str]
     ) -> None:
-        monkeypatch.setattr(sys, "argv", ["package", f"--output={tmp_path}/p.zip", "--architecture=arm64"])
-        package.main()
-        assert capsys.readouterr().out == (
+        assert package_command("p.zip", "--architecture=arm64") == (
             f"{tmp_path}/p.zip: 3.0 MB, 3 MB unzipped (Lambda's limit is 250), for python3.13 on arm64, "
             "handler s3_to_sftp.handler.lambda_handler\n"
         )
@@ -41,14 +50,30 @@ class TestPackage:
 
     @pytest.mark.parametrize("python", ["3.12", "3.13", "3.14"])
     def test_python_option_selects_the_runtime(
+        self, bundled: list[dict[str, Any]], package_command: Callable[..., str], python: str
+    ) -> None:
+        assert f"for python{python} on x86_64" in package_command("p.zip", f"--python={python}")
+        assert [call["runtime"].name for call in bundled] == [f"python{python}"]
+
+    @pytest.mark.usefixtures("bundled")
+    def test_folder_of_the_output_is_made(self, tmp_path: Path, package_command: Callable[..., str]) -> None:
+        package_command("new/p.zip")
+        assert (tmp_path / "new" / "p.zip").is_file()
+
+    @pytest.mark.parametrize(
+        ("output", "complaint"), [("", "is a folder: name a file in it"), ("file/p.zip", "file is no folder")]
+    )
+    def test_output_that_cannot_be_written_is_refused_before_it_is_built(
         self,
         tmp_path: Path,
         bundled: list[dict[str, Any]],
-        monkeypatch: pytest.MonkeyPatch,
+        package_command: Callable[..., str],
         capsys: pytest.CaptureFixture[str],
-        python: str,
+        output: str,
+        complaint: str,
     ) -> None:
-        monkeypatch.setattr(sys, "argv", ["package", f"--output={tmp_path}/p.zip", f"--python={python}"])
-        package.main()
-        assert f"for python{python} on x86_64" in capsys.readouterr().out
-        assert [call["runtime"].name for call in bundled] == [f"python{python}"]
+        (tmp_path / "file").touch()
+        with pytest.raises(SystemExit, match="2"):
+            package_command(output)
+        assert complaint in capsys.readouterr().err
+        assert not bundled

@@ -10,7 +10,6 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
-from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships no types
 
 from cdk_s3_to_sftp import Bundling, InvalidArgument, SftpServer, Source, Trigger, template
 from cdk_s3_to_sftp.bundling import RUNTIME
@@ -21,6 +20,7 @@ from local.processes import CannotRun
 from tests.infra.checkov import prepare_checkov, scan
 from tests.infra.conftest import Synthesise, new_app
 from tests.infra.templates import OUTPUT_NAMES
+from tests.support.infra.cfn_lint import reported
 from tests.support.infra.keys import ECDSA, ED25519, RSA
 from tests.support.infra.rule_packs import findings
 
@@ -367,9 +367,7 @@ def test_variant_with_another_type_or_more_resources_is_refused() -> None:
 
 
 def test_cfn_lint_reports_nothing(built: dict[str, Any]) -> None:
-    # W3005: CDK writes dependencies that a reference implies anyway.
-    config = cfnlint.ManualArgs(ignore_checks=["W3005"], regions=["eu-west-1"])
-    assert cfnlint.lint(template.as_text(built), config=config) == []
+    assert reported(template.as_text(built)) == []
 
 
 @pytest.mark.parametrize(

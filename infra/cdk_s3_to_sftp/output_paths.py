@@ -1,0 +1,37 @@
+"""Where a command writes, checked before it works for minutes. Types of `argparse`."""
+
+import argparse
+import os
+from pathlib import Path
+
+
+def file_to_write(text: str) -> Path:
+    """Return the path of a file that can be written; its folder may be missing.
+
+    Raises:
+        ArgumentTypeError: It cannot.
+    """
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder: name a file in it")
+    _require_folder(path.parent, for_=path)
+    return path
+
+
+def folder_to_write(text: str) -> Path:
+    """Return the path of a folder that can be written; it may be missing.
+
+    Raises:
+        ArgumentTypeError: It cannot.
+    """
+    path = Path(text)
+    _require_folder(path, for_=path)
+    return path
+
+
+def _require_folder(wanted: Path, *, for_: Path) -> None:
+    there = next(each for each in (wanted, *wanted.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise argparse.ArgumentTypeError(f"{for_} cannot be written: {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{for_} cannot be written: no permission in {there}")
