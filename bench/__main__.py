@@ -17,19 +17,35 @@ from bench.cold_start import NotMeasurable, measure_cold_starts
 from bench.deployed import measure_deployed
 from bench.network import Link
 from bench.network_check import check_link
+from bench.partners import measure_partners
 from bench.programs import REPOSITORY
 from bench.report import table, target_table, write_results
 from bench.run import Results, do_work
 from bench.server import start_sink
 from bench.targets import verdicts
 from bench.workloads import CAPPED, FAR, NEAR, VERY_FAR, Work, full_works, quick_works
+from cdk_s3_to_sftp.output_paths import file_to_write, folder_to_write
 from local.processes import end_on_signals
 from local.progress import Progress
 
 _COLD_STARTS = 11
 _DEPLOYED = (10, 100, 1000, 10_000)
 _DEPLOYED_QUICK = (100, 1000)
-GROUPS = ("network", "large", "capped", "small", "end-to-end", "cpu", "curves", "deployed", "cold-start")
+_PARTNERS = (1, 10, 50)
+GROUPS = (
+    "network",
+    "large",
+    "capped",
+    "small",
+    "end-to-end",
+    "cpu",
+    "curves",
+    "deployed",
+    "partners",
+    "cold-start",
+)
+_NOT_QUICK = ("curves", "partners")
+"""The groups of which `--quick` measures nothing."""
 _BUSY = 0.5
 
 
@@ -40,6 +56,7 @@ class Options:
     quick: bool
     only: tuple[str, ...]
     runs: int | None
+    deployed: tuple[int, ...]
     output: Path
     plots: Path | None
     draw: Path | None
@@ -64,8 +81,9 @@ def main() -> int:
             rows = do_work(work, sink, results, scratch=scratch, progress=progress)
             print(table(rows) if rows else "  (nothing measured)", flush=True)
         if "deployed" in options.only:
-            counts = _DEPLOYED_QUICK if options.quick else _DEPLOYED
-            measure_deployed(sink, results, scratch=scratch, counts=counts, progress=progress)
+            measure_deployed(sink, results, scratch=scratch, counts=options.deployed, progress=progress)
+        if "partners" in options.only and not options.quick:
+            measure_partners(sink, results, scratch=scratch, counts=_PARTNERS, progress=progress)
         if "cold-start" in options.only:
             _cold_start(results, scratch, progress)
     _finish(options, facts, results, progress)
@@ -75,25 +93,64 @@ def main() -> int:
 def _parse() -> Options:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller workloads, less than ten minutes")
-    parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="only these groups")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, help="only these groups")
     parser.add_argument(
-        "--runs", type=int, metavar="N", help="how often each tool does each work; by default 3"
+        "--runs",
+        type=_count,
+        metavar="N",
+        help="how often each tool does each work; by default 3, but 1 for what takes long",
     )
-    parser.add_argument("--output", type=Path, help="the JSON file; by default bench/results/<date>.json")
     parser.add_argument(
-        "--plots", type=Path, help="folder for plots; by default docs/bench, with --quick none"
+        "--deployed",
+        type=_count,
+        nargs="+",
+        metavar="N",
+        help="numbers of objects for the deployed function; by default up to 10,000; 100,000 take the "
+        "local AWS another half hour",
     )
-    parser.add_argument("--draw", type=Path, help="measure nothing, draw the plots of this JSON file")
+    parser.add_argument(
+        "--output",
+        type=file_to_write,
+        help="the JSON file; by default bench/results/<date>[-quick][-<groups>].json",
+    )
+    parser.add_argument(
+        "--plots",
+        type=folder_to_write,
+        help="folder for plots; by default docs/bench, with --quick or --only none",
+    )
+    parser.add_argument("--draw", type=_results, help="measure nothing, draw the plots of this JSON file")
     given = parser.parse_args()
-    name = f"{datetime.now(UTC):%Y-%m-%d}{'-quick' if given.quick else ''}.json"
+    if given.deployed and given.only and "deployed" not in given.only:
+        parser.error(f"--deployed is for the group deployed, and --only names: {', '.join(given.only)}")
+    if given.quick and given.only and not {*given.only} - {*_NOT_QUICK}:
+        parser.error(f"--quick measures nothing of: {', '.join(given.only)}")
+    parts = [f"{datetime.now(UTC):%Y-%m-%d}", *(["quick"] if given.quick else []), *(given.only or ())]
+    name = f"{'-'.join(parts)}.json"
+    is_full = not given.quick and not given.only
     return Options(
         quick=given.quick,
-        only=tuple(given.only),
+        only=tuple(given.only or GROUPS),
         runs=given.runs,
+        deployed=tuple(given.deployed or (_DEPLOYED_QUICK if given.quick else _DEPLOYED)),
         output=given.output or REPOSITORY / "bench" / "results" / name,
-        plots=given.plots or (None if given.quick else REPOSITORY / "docs" / "bench"),
+        plots=given.plots or (REPOSITORY / "docs" / "bench" if is_full else None),
         draw=given.draw,
     )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"not a number from 1 on: {text!r}")
+    return int(text)
+
+
+def _results(text: str) -> Path:
+    path = Path(text)
+    try:
+        json.loads(path.read_text())["rows"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"{path} holds no results of a run") from error
+    return path
 
 
 def _works(options: Options) -> Sequence[Work]:

@@ -1,17 +1,19 @@
 """Many small objects through the deployed stack: S3, queue, function and ledger, in the local AWS.
 
 The objects are put while the event source mapping is disabled. The clock starts when it is enabled, and ends
-with the last receipt in the ledger.
+with the last receipt in the ledger. It stands still while more are put.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,9 @@ CURVE = "deployed"
 """Of the rows of this group; the engine alone has the same."""
 
 _PUTS_AT_A_TIME = 4
+_MOST_WAITING = 10_000
+"""More are put when these have arrived: for each batch, the emulator goes through all that waits."""
+
 _GLANCE_SECONDS = 0.1
 _FILES_A_SECOND_OF_GLANCES = 50_000
 """Looking at more files takes the CPU that it is to measure, so it is done less often."""
@@ -135,18 +140,55 @@ def _stack(sink: Sink, folder: Path, progress: Progress) -> Iterator[_Stack]:
 def _deliver(stack: _Stack, prefix: str, files: int) -> Row:
     # A name that was never used: a key that was delivered before costs more.
     names = [f"{prefix}{small_name(number)}" for number in range(files)]
+    waves = [
+        _deliver_wave(stack, names[: first + _MOST_WAITING], first)
+        for first in range(0, files, _MOST_WAITING)
+    ]
+    _check(stack.sink.inbox, names, prefix)
+    receipts = _receipts(stack, prefix)
+    if len(receipts) != len(names):
+        raise WrongArrival(f"{len(names):,} objects have arrived, and {len(receipts):,} receipts are there")
+    return _row(waves, receipts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wave:
+    """Objects that waited at the same time, and what their delivery took.
+
+    Attributes:
+        begun: When the function began, in seconds since 1970.
+        function_seconds: CPU of all functions.
+        emulator_seconds: CPU of the emulator.
+        functions: How many processes of functions there were.
+        peak_mb: Peak resident memory of the largest function.
+    """
+
+    begun: float
+    function_seconds: float
+    emulator_seconds: float
+    functions: int
+    peak_mb: float
+
+
+def _deliver_wave(stack: _Stack, names: Sequence[str], first: int) -> Wave:
+    """Delivers the objects from the `first` name on; those before it have been."""
     stack.switch(on=False)
-    _put(stack, names)
+    _put(stack, names, first)
     stack.processes.restart()
     begun = time.time()
     stack.switch(on=True)
     _wait(stack, names)
     stack.processes.look()
-    _check(stack.sink.inbox, names)
-    return _row(stack.processes, [at - begun for at in _receipts(stack, prefix)])
+    return Wave(
+        begun=begun,
+        function_seconds=stack.processes.function_seconds,
+        emulator_seconds=stack.processes.emulator_seconds,
+        functions=stack.processes.function_count,
+        peak_mb=stack.processes.function_peak_mb,
+    )
 
 
-def _put(stack: _Stack, names: Sequence[str]) -> None:
+def _put(stack: _Stack, names: Sequence[str], first: int) -> None:
     s3 = stack.cloud.client("s3")
 
     def put(number: int) -> None:
@@ -154,13 +196,13 @@ def _put(stack: _Stack, names: Sequence[str]) -> None:
         s3.put_object(Bucket=stack.deployment.bucket, Key=names[number], Body=body)
 
     with ThreadPoolExecutor(_PUTS_AT_A_TIME) as pool:
-        list(pool.map(put, range(len(names))))
+        list(pool.map(put, range(first, len(names))))
     deadline = time.monotonic() + _STALLED_SECONDS
-    while (waiting := messages_in(stack.cloud, stack.deployment.queue_url)) < len(names):
-        if any((stack.sink.inbox / name).exists() for name in names):
+    while (waiting := messages_in(stack.cloud, stack.deployment.queue_url)) < len(names) - first:
+        if any((stack.sink.inbox / name).exists() for name in names[first:]):
             raise CannotRun("the event source mapping was to be disabled, but objects were delivered")
         if time.monotonic() > deadline:
-            raise CannotRun(f"{waiting:,} of {len(names):,} objects were announced")
+            raise CannotRun(f"{waiting:,} of {len(names) - first:,} objects were announced")
         _pause(len(names))
 
 
@@ -181,7 +223,10 @@ def _pause(files: int) -> None:
     time.sleep(max(_GLANCE_SECONDS, files / _FILES_A_SECOND_OF_GLANCES))
 
 
-def _check(inbox: Path, names: Sequence[str]) -> None:
+def _check(inbox: Path, names: Sequence[str], prefix: str) -> None:
+    arrived = {path.name for path in inbox.iterdir() if path.name.lstrip(".").startswith(prefix)}
+    if more := arrived - set(names):
+        raise WrongArrival(f"{len(more):,} files arrived that were not put, such as {min(more)}")
     for number, name in enumerate(names):
         if (inbox / name).read_bytes() != small_file(number, SMALL_BYTES):
             raise WrongArrival(f"{name} arrived with other content")
@@ -200,9 +245,10 @@ def _receipts(stack: _Stack, prefix: str) -> list[float]:
     return sorted(datetime.fromisoformat(item["status_at"]["S"]).timestamp() for item in items)
 
 
-def _row(processes: CloudProcesses, receipts: Sequence[float]) -> Row:
-    files = len(receipts)
-    function, emulator = processes.function_seconds, processes.emulator_seconds
+def _row(waves: Sequence[Wave], receipts: Sequence[float]) -> Row:
+    files, seconds = len(receipts), wave_seconds([wave.begun for wave in waves], receipts)
+    function = sum(wave.function_seconds for wave in waves)
+    emulator = sum(wave.emulator_seconds for wave in waves)
     return {
         "tool": NAME,
         "variant": VARIANT,
@@ -210,13 +256,26 @@ def _row(processes: CloudProcesses, receipts: Sequence[float]) -> Row:
         "rtt_ms": NEAR.rtt_ms,
         "curve": CURVE,
         "files": files,
-        "files_per_s": rounded(files / receipts[-1]),
-        "first_receipt_s": rounded(receipts[0]),
+        "files_per_s": rounded(files / sum(seconds)),
+        "first_receipt_s": rounded(receipts[0] - waves[0].begun),
         "function_cpu_ms_per_file": rounded(function / files * 1000),
         "emulator_cpu_ms_per_file": rounded(emulator / files * 1000),
         "emulator_share": rounded(emulator / (emulator + function)),
-        "functions": processes.function_count,
-        "peak_rss_mb": rounded(processes.function_peak_mb),
+        "functions": max(wave.functions for wave in waves),
+        "peak_rss_mb": rounded(max(wave.peak_mb for wave in waves)),
+        "waves_s": [rounded(each) for each in seconds],
         "runs": 1,
-        "each_s": [rounded(receipts[-1])],
+        "each_s": [rounded(sum(seconds))],
     }
+
+
+def wave_seconds(begun: Sequence[float], receipts: Sequence[float]) -> list[float]:
+    """Returns how long the delivery of each wave took: until the last receipt before the next one began.
+
+    Args:
+        begun: When the delivery of each wave began, in seconds since 1970.
+        receipts: When each receipt was written, in order.
+    """
+    return [
+        max(at for at in receipts if start <= at < end) - start for start, end in pairwise([*begun, math.inf])
+    ]

@@ -23,6 +23,8 @@ _COLUMNS = (
     ("MiB", "mib"),
     ("files", "files"),
     ("ms", "cold_start_ms"),
+    ("partners", "partners"),
+    ("last receipt, s", "last_receipt_s"),
 )
 
 

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import s3_to_sftp
 from cdk_s3_to_sftp import bundle_builder
+from cdk_s3_to_sftp.bundle_builder.target import Target
 from chaos.opening import PARTNER
 from chaos.reconciliation import Observations
 from chaos.records import Appearance, Renamed, Taken
@@ -55,7 +56,7 @@ def publish_rules(cloud: LocalCloud, deployment: Deployment) -> str:
     """Publishes a layer with the rules and the library for OpenPGP, and returns its ARN."""
     client = cloud.client("lambda")
     about = client.get_function_configuration(FunctionName=deployment.function)
-    target = bundle_builder.Target(
+    target = Target(
         architecture=about["Architectures"][0],
         python=about["Runtime"].removeprefix("python"),
         compiled=False,

@@ -6,7 +6,8 @@ import functools
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +28,12 @@ _REQUIREMENTS = REPOSITORY / "local" / "requirements.txt"
 _FUNCTION_LOCK = REPOSITORY / "lambda_src" / "s3_to_sftp" / "requirements.txt"
 _ENFORCING = {"AUTH": "true"}
 _TLS = {"USE_SSL": "1"}
+_MOST_CONNECTIONS = 32
+"""Of one client: tests and benchmarks use it in many threads."""
 _CERTIFICATE = Path("ministack-tls") / "server.crt"
 """Its path below the TMPDIR of MiniStack; the functions that it runs trust it without configuration."""
+
+_making_clients = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,19 +49,34 @@ class LocalCloud:
     endpoint: str
     read_log: Callable[[], str] = field(repr=False)
     certificate: Path | None = None
+    _clients: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def client(self, service: str, **credentials: str) -> Any:
         """A boto3 client of one service, independent of the profile, proxies and files of the user.
+
+        The same one for all who ask: to make one takes boto3 many times as long as a request.
 
         Args:
             service: As boto3 calls it.
             **credentials: `aws_access_key_id` and so on. By default those of the root of the account.
         """
+        key = service, *sorted(credentials.items())
+        with _making_clients:  # a session is not for several threads
+            if key not in self._clients:
+                self._clients[key] = self._new_client(service, credentials)
+            return self._clients[key]
+
+    def _new_client(self, service: str, credentials: Mapping[str, str]) -> Any:
         return _session().client(
             service,
             endpoint_url=self.endpoint,
             verify=str(self.certificate) if self.certificate else None,
-            config=Config(proxies={}, s3={"addressing_style": "path"}, retries={"total_max_attempts": 2}),
+            config=Config(
+                proxies={},
+                s3={"addressing_style": "path"},
+                retries={"total_max_attempts": 2},
+                max_pool_connections=_MOST_CONNECTIONS,
+            ),
             **credentials,
         )
 
@@ -171,6 +191,7 @@ def _ministack(interpreter: Path, folder: Path, scheme: str, more: dict[str, str
     )
 
 
+@functools.cache  # with the descriptions of the services that it has read
 def _session() -> Any:  # boto3's stubs accept no variable as the name of a service
     # (name in the file, environment variable, default, conversion): without a variable the default applies.
     nowhere: dict[str, tuple[None, None, str | None, None]] = {

@@ -39,25 +39,27 @@ LOG_KB = 1.5
 
 RUN = costs.DOCS.parent / "bench" / "results" / "2026-11-29.json"
 ROWS: list[dict[str, Any]] = json.loads(RUN.read_text())["rows"]
+ROWS += json.loads(RUN.with_name("2026-11-30-partners.json").read_text())["rows"]
+DEPLOYED: list[dict[str, Any]] = json.loads(RUN.with_name("2026-11-30-deployed.json").read_text())["rows"]
 
 
-def measured(what: str, **row: object) -> float:
-    """Return the value in the one row of the run with these fields."""
-    (value,) = {each[what] for each in ROWS if row.items() <= {"variant": None, **each}.items()}
+def measured(what: str, *, rows: list[dict[str, Any]] = ROWS, **row: object) -> float:
+    """Return the value in the one row with these fields, by default of the full run."""
+    (value,) = {each[what] for each in rows if row.items() <= {"variant": None, **each}.items()}
     return float(value)
 
 
 def deployed(what: str, files: int = 1000) -> float:
-    return measured(what, variant="deployed", curve="deployed", files=files)
+    return measured(what, rows=DEPLOYED, variant="deployed", curve="deployed", files=files)
 
 
 def alone(files: int) -> float:
-    return measured("files_per_s", variant=None, curve="deployed", files=files)
+    return measured("files_per_s", rows=DEPLOYED, variant=None, curve="deployed", files=files)
 
 
 def by_batches(rtt_ms: int) -> float:
     """Objects a second of all functions, if nothing took time but the SFTP of their batches."""
-    return FUNCTIONS * measured("files_per_s", curve="batch", rtt_ms=rtt_ms)
+    return FUNCTIONS * measured("files_per_s", rows=DEPLOYED, curve="batch", rtt_ms=rtt_ms)
 
 
 def by_cpu(memory_mb: int) -> float:
@@ -178,7 +180,7 @@ def test_writes_of_the_table() -> None:
     assert f"{PER_SECOND * (TABLE_WRITES + INDEX_WRITES):.0f} write units a second" in TEXT
 
 
-@pytest.mark.parametrize("files", [10, 100, 1000, 10_000])
+@pytest.mark.parametrize("files", [10, 100, 1000, 10_000, 100_000])
 def test_measured_through_the_deployed_function(files: int) -> None:
     rate, engine = deployed("files_per_s", files), alone(files)
     expected = (
@@ -190,6 +192,21 @@ def test_measured_through_the_deployed_function(files: int) -> None:
         deployed("peak_rss_mb", files),
     )
     assert row_equals(f"{files:,} objects", *expected)
+
+
+def test_growth_with_the_number_of_objects() -> None:
+    few, more, most = 10, 10_000, 100_000
+    growth = deployed("peak_rss_mb", most) - deployed("peak_rss_mb", few)
+    assert f"the memory grows by {growth:.1f} MB" in TEXT
+    assert deployed("files_per_s", most) >= deployed("files_per_s", more)
+    assert deployed("function_cpu_ms_per_file", most) <= deployed("function_cpu_ms_per_file", more)
+
+
+@pytest.mark.parametrize("partners", [1, 10, 50])
+def test_measured_partners(partners: int) -> None:
+    figures = ("last_receipt_s", "peak_rss_mb", "alarms")
+    expected = [measured(figure, variant="partners", partners=partners) for figure in figures]
+    assert row_equals(f"{partners} partner", *expected)
 
 
 @pytest.mark.parametrize("mib", [1, 64, 1024, 4096])
