@@ -233,13 +233,18 @@ def hide_messages_for(cloud: LocalCloud, deployment: Deployment, *, seconds: int
 
 def messages_in(cloud: LocalCloud, queue_url: str) -> int:
     """Returns the number of messages in a queue: visible, in flight or delayed."""
-    names = [
-        "ApproximateNumberOfMessages",
-        "ApproximateNumberOfMessagesNotVisible",
-        "ApproximateNumberOfMessagesDelayed",
-    ]
-    answer = cloud.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
-    return sum(int(answer["Attributes"][name]) for name in names)
+    return sum(message_counts(cloud, queue_url).values())
+
+
+def message_counts(cloud: LocalCloud, queue_url: str) -> dict[str, int]:
+    """Returns the numbers of messages in a queue that are visible, in flight and delayed."""
+    names = {
+        "visible": "ApproximateNumberOfMessages",
+        "in flight": "ApproximateNumberOfMessagesNotVisible",
+        "delayed": "ApproximateNumberOfMessagesDelayed",
+    }
+    answer = cloud.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(names.values()))
+    return {state: int(answer["Attributes"][name]) for state, name in names.items()}
 
 
 def function_log(cloud: LocalCloud, function: str) -> list[str]:

@@ -156,8 +156,10 @@ def free_port() -> int:
     Raises:
         CannotRun: None was found.
     """
-    # Not the shared generator: hypothesis gives it the same seed in all processes.
-    for port in random.SystemRandom().sample(_PORTS, k=len(_PORTS)):
+    # Not the shared generator: hypothesis gives it the same seed in all processes. From there on in turn.
+    first = random.SystemRandom().randrange(len(_PORTS))
+    for number in range(len(_PORTS)):
+        port = _PORTS[(first + number) % len(_PORTS)]
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
             probe.bind((LOOPBACK, port))

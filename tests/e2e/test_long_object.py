@@ -28,10 +28,10 @@ def env(
 @pytest.mark.parametrize(
     "long",
     [
-        # 4 s of the link and the window are 2,006,072 bytes: less than two buffers, on any machine.
-        LongObject(size=28_000_000, link=Link(mbit=3.75), connections=1, timeout=4, continuations=25),
+        # 4 s of the link and the window are 1,071,072 bytes: at most four blocks, on any machine.
+        LongObject(size=28_000_000, link=Link(mbit=1.88), connections=1, timeout=4, continuations=25),
         # How often a message may come back does not depend on the connections: a few are enough, most of them
-        # before 32 MiB are left. Six buffers fit into an invocation.
+        # before 32 MiB are left. 9.7 MB fit into an invocation.
         LongObject(
             size=60_000_000, link=Link(mbit=18.8, rtt_ms=40), connections=2, timeout=4, continuations=5
         ),

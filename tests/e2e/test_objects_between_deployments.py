@@ -19,6 +19,7 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from typing import Any
 import pytest
 
 from local.cloud import LocalCloud, start_cloud
-from local.deployment import App, bootstrap, function_log, messages_in
+from local.deployment import App, bootstrap, function_log, message_counts, messages_in
 from local.environments import REPOSITORY
 from local.sftp_server import RunningServer
 from tests.support.e2e.bundles import Bundles
@@ -96,9 +97,15 @@ class Stage:
         self.place.deploy(self.state, self.scratch)
 
     def put(self, bucket: str, prefix: str) -> str:
-        key = f"{prefix}{next(self.numbers):03}"
-        self.place.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=key.encode())
+        key = self.next_key(prefix)
+        self.put_key(bucket, key)
         return key
+
+    def next_key(self, prefix: str) -> str:
+        return f"{prefix}{next(self.numbers):03}"
+
+    def put_key(self, bucket: str, key: str) -> None:
+        self.place.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=key.encode())
 
     @contextmanager
     def putting(self, bucket: str, prefix: str) -> Iterator[list[str]]:
@@ -108,15 +115,16 @@ class Stage:
 
         def run() -> None:
             while not end.wait(PAUSE_SECONDS):
-                keys.append(self.put(bucket, prefix))
+                keys.append(self.next_key(prefix))  # before: it may be stored although an answer is lost
+                self.put_key(bucket, keys[-1])
 
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            yield keys
-        finally:
-            end.set()
-            thread.join()
+        with ThreadPoolExecutor(1) as pool:
+            ended = pool.submit(run)
+            try:
+                yield keys
+            finally:
+                end.set()
+        ended.result()
         assert keys
 
     @functools.cached_property
@@ -166,8 +174,24 @@ class Stage:
         paths = [entry["remote_path"] for entry in entries if entry.get("message") == "delivered"]
         return Counter(path.lstrip("/").partition("/")[2] for path in paths)
 
-    def assert_all_delivered_once(self, keys: list[str], partner: str = "Bank") -> None:
-        """Waits until the queue is empty, duplicates included, and asserts one delivery each."""
+    def arrived(self, *roots: Path) -> dict[str, bytes]:
+        """What the servers with these folders have in the directory of this stack, temporary files too."""
+        folders = [root / self.state["name"].lower() for root in roots]
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for folder in folders
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+
+    def assert_all_delivered_once(self, keys: list[str], partner: str = "Bank", *more_roots: Path) -> None:
+        """Waits until the queue is empty, duplicates included, and asserts one delivery and one file each.
+
+        Args:
+            keys: All that the servers have.
+            partner: Its name in the stack.
+            more_roots: Folders of further servers.
+        """
 
         def done() -> bool:
             return self.deliveries(partner).keys() >= set(keys) and self.waiting(partner) == 0
@@ -175,11 +199,13 @@ class Stage:
         wait_until(done, "delivery of all", lambda: self.explain_lost(keys, partner))
         delivered = self.deliveries(partner)
         assert {key: delivered[key] for key in keys} == dict.fromkeys(keys, 1)
+        assert self.arrived(self.place.partner.root, *more_roots) == {key: key.encode() for key in keys}
         assert self.dead(partner) == 0
 
     def explain_lost(self, keys: list[str], partner: str) -> str:
         lost = sorted(set(keys) - self.deliveries(partner).keys())
-        return f"lost: {lost}, waiting {self.waiting(partner)}, dead {self.dead(partner)}\n{self.explain()}"
+        waiting = message_counts(self.place.cloud, self.resources[f"{partner}Queue"])
+        return f"lost: {lost}, waiting: {waiting}, dead: {self.dead(partner)}\n{self.explain()}"
 
     def explain(self) -> str:
         """The end of what the functions and the emulator logged."""
@@ -322,11 +348,10 @@ def test_host_is_changed(stage: Stage, tmp_path: Path) -> None:
     try:
         bank["server"].update(server_of(new.start(password=stage.place.partner.password)))
         keys += changed(stage)
-        stage.assert_all_delivered_once(keys)
+        stage.assert_all_delivered_once(keys, "Bank", tmp_path / "new")
     finally:
         new.stop()
-    arrived = {path.name for path in (tmp_path / "new").rglob("*") if path.is_file()}
-    assert arrived == {key.rpartition("/")[2] for key in keys[1:]}
+    assert stage.arrived(tmp_path / "new").keys() == {*keys[1:]}
 
 
 def test_partner_is_removed_and_its_queues_stay(stage: Stage) -> None:

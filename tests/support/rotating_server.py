@@ -57,8 +57,13 @@ class RotatingServer:
 
     async def cut(self) -> None:
         """Cut every connection."""
-        for connection in list(self.inside):
+        self.cut_now()
+
+    def cut_now(self) -> None:
+        """Cut every connection, in the server's own thread."""
+        for connection in self.inside:
             connection.abort()
+        self.inside.clear()
 
 
 class _Reception(asyncssh.SSHServer):
@@ -103,7 +108,8 @@ class _Reception(asyncssh.SSHServer):
         return self._noted(username, is_good=found)
 
     def _noted(self, username: str, *, is_good: bool) -> bool:
-        if not is_good and not self._is_refused:
+        # One that is cut amid its login hears of no refusal.
+        if not is_good and not self._is_refused and self._connection in self._server.inside:
             self._is_refused = True
             self._server.refused.append(username)
         return is_good
@@ -120,8 +126,7 @@ class _Files(asyncssh.SFTPServer):
         self._server.opened += 1
         if self._server.at_file and self._server.opened == self._server.at_file[0]:
             self._server.change(self._server.at_file[1], cut=False)
-            for connection in list(self._server.inside):
-                connection.abort()
+            self._server.cut_now()
         return super().open(path, pflags, attrs)
 
 

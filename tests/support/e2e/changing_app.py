@@ -14,6 +14,9 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, Trigger
 
+INVOCATION = cdk.Duration.minutes(3)
+"""Short: where one dies, its messages come back a minute after this, while the test still waits."""
+
 
 def synthesise(state: Mapping[str, Any], folder: Path) -> None:
     """Synthesise the app into a folder.
@@ -46,7 +49,13 @@ def add_partner(
     login: secretsmanager.ISecret,
 ) -> None:
     delivery = S3ToSftp(
-        stack, name, server=SftpServer(**partner["server"]), sources=[], credentials=login, dashboard=False
+        stack,
+        name,
+        server=SftpServer(**partner["server"]),
+        sources=[],
+        credentials=login,
+        timeout=INVOCATION,
+        dashboard=False,
     )
     for source in partner["sources"]:
         trigger = Trigger(source.get("trigger", "notification"))

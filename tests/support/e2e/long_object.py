@@ -48,7 +48,7 @@ class LongObject:
     """An object, and the link that makes its delivery long.
 
     Attributes:
-        size: Bytes. A checkpoint names whole buffers of 1,044,480 bytes without a gap before them.
+        size: Bytes. A checkpoint names whole blocks of 261,120 bytes without a gap before them.
         link: To the partner. What it carries in three quarters of `timeout`, together with the windows, sets
             the number of invocations, however fast the machine is. More than one connection pays only at a
             distance, and only while there are 32 MiB left to send.

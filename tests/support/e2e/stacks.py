@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,14 @@ class Stacks:
         self._env.put(key, body, bucket=name)
 
     def objects(self, bucket: str) -> dict[str, bytes]:
-        """The current objects of a bucket, by their keys."""
+        """The current objects of a bucket, by their keys, but those that are being moved away."""
         (name,) = self.names("AWS::S3::Bucket", bucket)
         client = self._env.cloud.client("s3")
-        keys = [each["Key"] for each in client.list_objects_v2(Bucket=name).get("Contents", [])]
-        return {key: client.get_object(Bucket=name, Key=key)["Body"].read() for key in keys}
+        found = {}
+        for each in client.list_objects_v2(Bucket=name).get("Contents", []):
+            with suppress(client.exceptions.NoSuchKey):
+                found[each["Key"]] = client.get_object(Bucket=name, Key=each["Key"])["Body"].read()
+        return found
 
     def arrived(self, path: str) -> bytes:
         place = self._env.partner.root / path
