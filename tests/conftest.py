@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -19,6 +21,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False  # they are in order
     return Groups(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collects without looking for garbage: all that is made stays until the end."""
+    _begin_elsewhere(session.config)
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _begin_elsewhere(config: pytest.Config) -> None:
+    """Has each of several workers collect all tests in an order of its own."""
+    tests = Path(__file__).parent
+    if hasattr(config, "workerinput") and [Path(each).resolve() for each in config.args] == [tests]:
+        from tests.support.sharing import to_collect
+
+        worker = int(config.workerinput["workerid"].removeprefix("gw"))
+        config.args = to_collect(tests, worker, config.workerinput["workercount"])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -21,17 +22,17 @@ DOWNWARDS = {
 }
 """Folder -> folders that it may load. docs/architecture.md says the same."""
 
-IMPORTS = imports_of()
+imports = functools.cache(imports_of)
 
 
 @pytest.mark.parametrize("folder", DOWNWARDS)
 def test_folder_loads_only_what_is_below_it(folder: str) -> None:
-    loaded = {folder_of(module) for module in reached_from(folder, IMPORTS)} - {"."}
-    assert loaded <= DOWNWARDS[folder], sorted(reached_from(folder, IMPORTS))
+    loaded = {folder_of(module) for module in reached_from(folder, imports())} - {"."}
+    assert loaded <= DOWNWARDS[folder], sorted(reached_from(folder, imports()))
 
 
 def test_every_folder_has_its_place() -> None:
-    assert {folder_of(module) for module in IMPORTS} - {"."} == set(DOWNWARDS)
+    assert {folder_of(module) for module in imports()} - {"."} == set(DOWNWARDS)
 
 
 def test_map_sees_imports_of_names_modules_and_through_others(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_map_sees_imports_of_names_modules_and_through_others(tmp_path: Path) ->
     }.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text)
-    imports = imports_of(package)
-    assert imports["high.b"] == {"low.a", "root"}
-    assert arrows(imports) == {("high", "low"), ("high", "."), (".", "other"), ("other", "low")}
-    assert reached_from("high", imports) == {"low.a", "root", "other.c"}
+    found = imports_of(package)
+    assert found["high.b"] == {"low.a", "root"}
+    assert arrows(found) == {("high", "low"), ("high", "."), (".", "other"), ("other", "low")}
+    assert reached_from("high", found) == {"low.a", "root", "other.c"}

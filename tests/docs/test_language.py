@@ -1,5 +1,6 @@
 """No tracked text has a word that the glossary replaces."""
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,7 @@ def tracked() -> Iterator[Path]:
     yield from (path for path in REPOSITORY.iterdir() if path.suffix in SUFFIXES or path.name == "Makefile")
 
 
+@functools.cache
 def texts() -> dict[str, str]:
     named = {path.relative_to(REPOSITORY).as_posix(): path for path in tracked()}
     return {
@@ -66,14 +68,11 @@ def texts() -> dict[str, str]:
     }
 
 
-TEXTS = texts()
-
-
 @pytest.mark.parametrize("word", WORDS)
 def test_word_is_not_used(word: str) -> None:
     found = [
         f"{name}:{text.count(chr(10), 0, hit.start()) + 1}"
-        for name, text in sorted(TEXTS.items())
+        for name, text in sorted(texts().items())
         if name not in ALLOWED.get(word, set())
         for hit in pattern(word).finditer(text)
     ]
@@ -98,4 +97,4 @@ def test_words_are_found_by_themselves(word: str, text: str, *, is_found: bool) 
 
 def test_glossary_has_the_words() -> None:
     assert {"left in peace", "mend*", "lanes"} <= set(WORDS)
-    assert len(TEXTS) > 300
+    assert len(texts()) > 300

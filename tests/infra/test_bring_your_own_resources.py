@@ -19,6 +19,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger, bundle_builder
+from cdk_s3_to_sftp.bundle_builder import compilation, programs
 from cdk_s3_to_sftp.bundling import RUNTIMES, find_source, target_of
 from tests.infra.conftest import Synthesise, new_app, warnings_of
 from tests.infra.templates import (
@@ -332,18 +333,18 @@ class TestRuntime:
 @pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda each: each.name)
 def test_bundle_imports_on_every_runtime(runtime: lambda_.Runtime, tmp_path: Any) -> None:
     target = target_of(lambda_.Architecture.X86_64, runtime)
-    interpreter = bundle_builder._interpreter(target)
+    interpreter = compilation.interpreter_for(target)
     if interpreter is None:
         pytest.skip(f"no Python {target.python} here")
     bundle_builder.build(find_source(), tmp_path, target)
-    done = bundle_builder._run(
+    done = programs.run(
         [
             interpreter,
             "-I",
             "-c",
             f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; import s3_to_sftp.handler",
         ],
-        **bundle_builder._for_compiling(target.python),
+        **compilation.for_compiling(target.python),
         AWS_DEFAULT_REGION="eu-west-1",
     )
     assert done.returncode == 0, done.stderr

@@ -9,11 +9,11 @@ import pytest
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Template
-from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships no types
 
 from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.network import DeliverySecurityGroup, StaticEgress
 from tests.infra.conftest import new_app
+from tests.support.infra.cfn_lint import reported
 from tests.support.infra.rule_packs import findings
 
 Resources = dict[str, dict[str, Any]]
@@ -291,5 +291,4 @@ def test_static_egress_has_no_cdk_nag_finding(count: int) -> None:
 
 
 def test_cfn_lint_reports_nothing(two_addresses: Template) -> None:
-    config = cfnlint.ManualArgs(ignore_checks=["W3005"], regions=["eu-west-1"])
-    assert cfnlint.lint(json.dumps(two_addresses.to_json()), config=config) == []
+    assert reported(json.dumps(two_addresses.to_json())) == []

@@ -1,6 +1,7 @@
 """Rules with OpenPGP: layer and permissions only where they are used, and keys that are checked at synth."""
 
 import json
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import Bundling, DeliveryRules, InvalidRule, OpenPgp, bundle_builder, bundling
 from cdk_s3_to_sftp.archive import write_zip
+from cdk_s3_to_sftp.bundle_builder import installation
 from cdk_s3_to_sftp.bundling import find_source, layer_target_of
 from cdk_s3_to_sftp.openpgp import check_keys
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
@@ -202,9 +204,9 @@ def test_layer_has_the_library_of_the_target_and_the_same_bytes_from_uv_and_pip(
     runtime = lambda_.Runtime(f"python{python}", lambda_.RuntimeFamily.PYTHON)
     target = layer_target_of(architecture, runtime)
     zips = []
-    installers = list(bundle_builder._installers(target))
+    installers = list(installation.installers(target))
     for number, installer in enumerate((installers[0], installers[-1])):
-        monkeypatch.setattr(bundle_builder, "_installers", lambda _target, used=installer: iter([used]))
+        monkeypatch.setattr(installation, "installers", lambda _target, used=installer: iter([used]))
         output = tmp_path / str(number)
         output.mkdir()
         bundling.build(output, target, Bundling.LOCAL)
@@ -231,14 +233,16 @@ def test_docker_builds_the_same_layer(tmp_path: Path, source: Path, monkeypatch:
     class Image:
         """Runs the builder as the Lambda build image would."""
 
-        def run(self, *, command: list[str], volumes: Any, **_: Any) -> None:
+        def run(self, *, command: list[str], volumes: Any, working_directory: str, **_: Any) -> None:
             asked.append(command)
             there = {each.container_path: each.host_path for each in volumes}
             options = [
                 option.replace("=/source", f"={there['/source']}").replace("=/output", f"={there['/output']}")
-                for option in command[2:]
+                for option in command[1:]
             ]
-            subprocess.run([sys.executable, there["/bundle_builder.py"], *options], check=True)
+            folder = tmp_path / "builder"
+            shutil.copytree(there[f"{working_directory}/bundle_builder"], folder / "bundle_builder")
+            subprocess.run([sys.executable, *options], check=True, cwd=folder)
 
     monkeypatch.setattr(
         bundling.lambda_,

@@ -9,6 +9,7 @@ import pytest
 
 from cdk_s3_to_sftp import bundle_builder, partner_file
 from cdk_s3_to_sftp.archive import write_zip
+from cdk_s3_to_sftp.bundle_builder import compilation, installation
 from cdk_s3_to_sftp.bundling import find_source
 from tests.infra.conftest import REPOSITORY, X86_64
 from tests.infra.stock_app import GIVEN, Main, function_in
@@ -227,8 +228,8 @@ def test_former_prefixes_as_context_add_a_warning(main: Main) -> None:
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A zipped bundle without dependencies."""
-    monkeypatch.setattr(bundle_builder, "_install", lambda lock, output, target: None)
-    monkeypatch.setattr(bundle_builder, "_compile", lambda output, target: None)
+    monkeypatch.setattr(installation, "install", lambda lock, output, target: None)
+    monkeypatch.setattr(compilation, "compile_modules", lambda output, target: None)
     bundle_builder.build(find_source(), tmp_path / "bundle", X86_64)
     write_zip(tmp_path / "bundle", tmp_path / "package.zip")
     return tmp_path / "package.zip"

@@ -9,7 +9,6 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]  # it ships no types
 
 from cdk_s3_to_sftp import DeliveryRules, S3ToSftp, SftpServer, StaticEgress, Trigger
 from tests.infra.conftest import new_app
@@ -48,6 +47,9 @@ def stateful_resources_of(stack: cdk.Stack) -> Resources:
 
 def create_only_properties(kind: str) -> set[str]:
     """Return the properties whose change makes CloudFormation replace the resource."""
+    # Half a second, of which only the process that runs these tests needs to know.
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]  # it ships no types
+
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("eu-west-1", kind).schema
     paths = [
         *schema.get("createOnlyProperties", []),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cdk_s3_to_sftp import bundle_builder
+from cdk_s3_to_sftp.bundle_builder.target import CannotBuild
 from s3_to_sftp import configured_by
 from tests.infra.conftest import REPOSITORY
 from tests.infra.stock_app import GIVEN, PATH, Main, function_in, synth
@@ -139,7 +140,7 @@ def test_invalid_value_exits_with_one_sentence_that_names_the_key(
 
 def test_failed_bundling_exits_with_the_reason(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     def cannot(*arguments: object) -> None:
-        raise bundle_builder.CannotBuild("there is no network.")
+        raise CannotBuild("there is no network.")
 
     monkeypatch.setattr(bundle_builder, "build", cannot)
     with pytest.raises(

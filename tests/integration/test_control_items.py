@@ -71,8 +71,8 @@ class Deployment:
 
 
 @pytest.fixture
-def cli() -> Iterator[CliEnvironment]:
-    with cli_environment() as environment:
+def cli(monkeypatch: pytest.MonkeyPatch) -> Iterator[CliEnvironment]:
+    with cli_environment(monkeypatch) as environment:
         yield environment
 
 

@@ -6,7 +6,6 @@ its messages come back to a process that knows of it only what is in the ledger.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from s3_to_sftp.sftp.protocol import POSIX_RENAME
 from tests.support.crash_driver import PAUSING_STEPS, PROBING_STEPS, REPLACING_STEPS, STEPS, WRITE_BYTES
 from tests.support.crash_environment import CrashEnvironment, CrashingFunction, crash_environment
 from tests.support.faults.sftp_server import without_extensions
+from tests.support.noise import noise
 
-SMALL = os.urandom(2 * WRITE_BYTES + 1)
-LARGE = os.urandom(24 * WRITE_BYTES + 1)
+SMALL = noise(2 * WRITE_BYTES + 1)
+LARGE = noise(24 * WRITE_BYTES + 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,34 +56,41 @@ MATRIX = [
 Announce = Callable[[], CrashEnvironment]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def rules(request: pytest.FixtureRequest) -> DeliveryRules:
     chosen: DeliveryRules = request.param
     return chosen
 
 
 @pytest.fixture(scope="module")
-def function(
-    cloud: LocalCloud, rules: DeliveryRules, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[CrashingFunction]:
-    layer = tmp_path_factory.mktemp("layer")
-    (layer / PACKAGE).mkdir()
-    (layer / PACKAGE / FILE).write_text(document(rules).as_text(), encoding="utf-8")
-    log = tmp_path_factory.mktemp("function") / "log"
-    with CrashingFunction.started(cloud, log, layer=layer) as function:
+def function(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrashingFunction]:
+    # Of all rules, which come in a layer: to start it takes longer than a test.
+    with CrashingFunction.started(cloud, tmp_path_factory.mktemp("function") / "log") as function:
         yield function
 
 
 @pytest.fixture
+def layer(rules: DeliveryRules, tmp_path: Path) -> Path:
+    """The folder of a layer with the rules."""
+    folder = tmp_path / "layer"
+    (folder / PACKAGE).mkdir(parents=True)
+    (folder / PACKAGE / FILE).write_text(document(rules).as_text(), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
 def announce(
-    cloud: LocalCloud, function: CrashingFunction, rules: DeliveryRules, root: Path
+    cloud: LocalCloud, function: CrashingFunction, rules: DeliveryRules, layer: Path, root: Path
 ) -> Iterator[Announce]:
     """Announces the objects in an environment of its own."""
     with ExitStack() as stack:
 
         def announce() -> CrashEnvironment:
-            digest = document(rules).digest
-            env = stack.enter_context(crash_environment(cloud, function, root, streams=1, rules=digest))
+            env = stack.enter_context(
+                crash_environment(
+                    cloud, function, root, streams=1, rules=document(rules).digest, layer=str(layer)
+                )
+            )
             env.announce(OBJECTS)
             return env
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
-import jsonschema  # type: ignore[import-untyped] # has no stubs here
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
@@ -28,7 +29,7 @@ from s3_to_sftp.state.receipt import Evidence, Receipt
 from s3_to_sftp_cli.aws import Aws
 from s3_to_sftp_cli.delivery import DeployedDelivery, WatchedSource
 from s3_to_sftp_cli.main import main
-from tests.support.json_schemas import without_additional_properties
+from tests.support.json_schemas import draft_2020_12, without_additional_properties
 from tests.support.ledger_environment import LedgerEnvironment, commit_of, create_table, ref
 from tests.support.memory_aws import mock_aws
 
@@ -333,36 +334,61 @@ class CliEnvironment:
         monkeypatch.setattr(BaseClient, "_make_api_call", perhaps)
 
 
+def _kept_as_configured(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of `Aws` that makes the same thing once for all tests with the same configuration."""
+
+    @functools.cache
+    def made(_variables: frozenset[tuple[str, str]], aws: Aws, *arguments: Any, **options: Any) -> Any:
+        return make(aws, *arguments, **options)
+
+    def kept(aws: Aws, *arguments: Any, **options: Any) -> Any:
+        variables = {item for item in os.environ.items() if item[0].startswith("AWS_") or item[0] == "HOME"}
+        return made(frozenset(variables), aws, *arguments, **options)
+
+    return kept
+
+
+# A client takes longer to make than most commands run. It knows nothing of the account, which is in memory.
+_session = _kept_as_configured(Aws._session.__wrapped__)
+_client = _kept_as_configured(Aws._client.__wrapped__)
+
+
 @contextmanager
-def cli_environment() -> Iterator[CliEnvironment]:
-    """A delivery of its own, and nothing else in the account. A fixture of tests/unit/cli wraps it."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": REGION,
-            "COLUMNS": "80",
-            "NO_COLOR": "1",
-        }.items():
-            monkeypatch.setenv(name, value)
-        for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "S3_TO_SFTP_NAME"):
-            monkeypatch.delenv(name, raising=False)
-        Aws._session.cache_clear()
-        Aws._client.cache_clear()  # those of another account
-        with mock_aws():
-            yield CliEnvironment(monkeypatch)
+def cli_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[CliEnvironment]:
+    """A delivery of its own, and nothing else in the account. A fixture of tests/unit/cli wraps it.
+
+    Args:
+        monkeypatch: That of the test: what both replace is restored in reverse order.
+    """
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "COLUMNS": "80",
+        "NO_COLOR": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "S3_TO_SFTP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Aws, "_session", _session)
+    monkeypatch.setattr(Aws, "_client", _client)
+    with mock_aws():
+        yield CliEnvironment(monkeypatch)
 
 
 def check_schema(name: str, document: Any) -> None:
     """Require that a document is as its schema in docs/reference/cli-json says, without any other field."""
+    _validator(name).validate(document)
+
+
+@functools.cache
+def _validator(name: str) -> Any:
     schema = json.loads((_SCHEMAS / f"{name}.schema.json").read_text())
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(
-        document,
-        without_additional_properties(schema),
-        cls=jsonschema.Draft202012Validator,
-        format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
-    )
+    kind = draft_2020_12()
+    kind.check_schema(schema)
+    strict = without_additional_properties(schema)
+    kind.check_schema(strict)
+    return kind(strict, format_checker=kind.FORMAT_CHECKER)
 
 
 def notification(version: ObjectRef) -> str:

@@ -1,14 +1,16 @@
 """The function in processes of its own, one per invocation, each killed at the step that a test names.
 
 A test starts `python -m tests.support.crash_driver` once. That process imports everything and then forks
-for each line that it reads, so that an invocation costs milliseconds. A fork has no connection, no client and
-nothing else that an earlier invocation has made. The function does not know of this: the steps are where its
-own modules call each other, and are wrapped here.
+for each line that it reads, so that an invocation costs milliseconds. A fork has no connection and nothing
+else that an earlier invocation has made. The function does not know of this: the steps are where its own
+modules call each other, and are wrapped here.
 """
 
 from __future__ import annotations
 
 import functools
+import gc
+import importlib
 import itertools
 import json
 import os
@@ -18,10 +20,11 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
-import boto3
+from botocore.exceptions import ClientError
 
 from s3_to_sftp import app, handler
 from s3_to_sftp.queue.message_queue import MessageQueue
@@ -36,6 +39,14 @@ from tests.support.partner import tuned
 
 WRITE_BYTES = 64 * 1024
 """The limit of a WRITE that the server states, and the range of a stream: many steps, few bytes."""
+
+_OF_RULES = (
+    "pysequoia",
+    "s3_to_sftp.rules.after_execution",
+    "s3_to_sftp.rules.execution",
+    "s3_to_sftp.rules.open_pgp_stream",
+)
+"""What a function loads when its rules need it: here each fork would."""
 
 _MOST_SECONDS = 600
 _STREAMS_SECONDS = 120.0
@@ -55,6 +66,7 @@ class Invocation:
         dies: The step at which it is killed; empty: it is not killed.
         clock_ahead: Seconds by which its clock is ahead of ours.
         seconds: The time limit of the invocation.
+        layer: The folder of a layer; empty: there is none.
         streams: Streams that write a large object; each sends a WRITE before any sends its second.
         pause_after: WRITEs after which the time of the invocation is over; None: no such limit.
     """
@@ -65,6 +77,7 @@ class Invocation:
     dies: str = ""
     clock_ahead: float = 0.0
     seconds: float = 900.0
+    layer: str = ""
     streams: int = 1
     pause_after: int | None = None
 
@@ -253,6 +266,8 @@ class _Context:
 def _invoke(invocation: Invocation) -> Any:
     signal.alarm(_MOST_SECONDS)
     os.environ.update(invocation.environment)
+    if invocation.layer:
+        sys.path.append(invocation.layer)
     _set_clock_ahead(invocation.clock_ahead)
     if invocation.dies:
         _ALL_STEPS[invocation.dies]()
@@ -308,10 +323,55 @@ def _count(writes: _Writes, *, gather: int) -> None:
 
 # --- the process that forks ---
 
+_KEY = {"pk": {"S": "missing"}, "sk": {"S": "missing"}}
+_UPDATE = {
+    "TableName": "missing",
+    "Key": _KEY,
+    "UpdateExpression": "SET #a = :a",
+    "ConditionExpression": "#a = :a",
+    "ExpressionAttributeNames": {"#a": "a"},
+    "ExpressionAttributeValues": {":a": {"M": {"a": {"S": "a"}}}},
+}
+_REQUESTS_OF_DYNAMODB: dict[str, dict[str, Any]] = {
+    "get_item": {"TableName": "missing", "Key": _KEY, "ConsistentRead": True},
+    "put_item": {"TableName": "missing", "Item": _KEY},
+    "update_item": _UPDATE,
+    "transact_get_items": {"TransactItems": [{"Get": {"TableName": "missing", "Key": _KEY}}]},
+    "transact_write_items": {"TransactItems": [{"Update": _UPDATE}]},
+}
+_REQUESTS_OF_S3: dict[str, dict[str, Any]] = {
+    "head_object": {},
+    "get_object": {},
+    "get_object_tagging": {},
+    "put_object_tagging": {"Tagging": {"TagSet": [{"Key": "a", "Value": "b"}]}},
+}
+
+
+def _prepare() -> None:
+    """Make what a fork inherits, since that takes longer than a delivery: clients, and what they learn."""
+    for module in _OF_RULES:
+        importlib.import_module(module)
+    vars(handler)["new_client"] = functools.cache(handler.new_client)
+    s3 = handler.new_client("s3", config=app._S3_CONFIG)
+    dynamodb, sqs = (handler.new_client(name, config=app._SMALL_ANSWERS) for name in ("dynamodb", "sqs"))
+    for request in _REQUESTS_OF_S3:
+        _ask(s3, request, Bucket="missing", Key="missing", **_REQUESTS_OF_S3[request])
+    for request in _REQUESTS_OF_DYNAMODB:
+        _ask(dynamodb, request, **_REQUESTS_OF_DYNAMODB[request])
+    _ask(sqs, "send_message", QueueUrl="missing", MessageBody="{}")
+    for client in (s3, dynamodb, sqs):
+        client.close()  # a fork makes its own connections
+    gc.freeze()  # a collection in a fork would copy the pages of all that it inherits
+
+
+def _ask(client: Any, request: str, **arguments: Any) -> None:
+    """Let the client learn how the request is written and its answer read: nothing of that name exists."""
+    with suppress(ClientError):
+        getattr(client, request)(**arguments)
+
 
 def _serve() -> None:
-    for service in ("s3", "dynamodb", "sqs"):
-        boto3.client(service)  # forks inherit the files that botocore reads for this
+    _prepare()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # the function logs to stderr
     for line in sys.stdin:

@@ -47,11 +47,8 @@ class CrashingFunction:
 
     @classmethod
     @contextmanager
-    def started(
-        cls, cloud: LocalCloud, log: Path, *, layer: Path | None = None
-    ) -> Iterator[CrashingFunction]:
-        """A function, with what is in the folder of a layer."""
-        more = {} if layer is None else {"PYTHONPATH": str(layer)}
+    def started(cls, cloud: LocalCloud, log: Path) -> Iterator[CrashingFunction]:
+        """A function that logs to this file."""
         with (
             log.open("wb") as output,
             subprocess.Popen(
@@ -61,7 +58,7 @@ class CrashingFunction:
                 stderr=output,
                 text=True,
                 cwd=REPOSITORY,
-                env={**cloud.environment(), **more},
+                env=cloud.environment(),
             ) as process,
         ):
             yield cls(process, log)
@@ -132,6 +129,7 @@ class CrashEnvironment:
         streams: int,
         *,
         rules: str = "",
+        layer: str = "",
     ) -> None:
         name = f"crash-{os.getpid()}-{next(_numbers)}"
         self._s3, self._sqs, dynamodb = (_client(cloud, service) for service in ("s3", "sqs", "dynamodb"))
@@ -140,6 +138,7 @@ class CrashEnvironment:
         self._seen = seen
         self._streams = streams
         self._rules = rules
+        self._layer = layer
         self._bucket = self._table = name
         self._s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
         create_table(dynamodb, name)
@@ -190,6 +189,7 @@ class CrashEnvironment:
             dies=dies,
             clock_ahead=self._invocations * LONGER_THAN_A_LEASE,
             seconds=seconds,
+            layer=self._layer,
             streams=self._streams,
             pause_after=pause_after,
         )
@@ -307,11 +307,26 @@ class CrashEnvironment:
 
 @contextmanager
 def crash_environment(
-    cloud: LocalCloud, function: CrashingFunction, root: Path, *, streams: int, rules: str = ""
+    cloud: LocalCloud,
+    function: CrashingFunction,
+    root: Path,
+    *,
+    streams: int,
+    rules: str = "",
+    layer: str = "",
 ) -> Iterator[CrashEnvironment]:
-    """An environment with its own partner, bucket, queue and table."""
+    """An environment with its own partner, bucket, queue and table.
+
+    Args:
+        cloud: Where bucket, queue and table are.
+        function: What is invoked.
+        root: Folder of the partner.
+        streams: Streams that write a large object.
+        rules: Digest of the rules; empty: there are none.
+        layer: The folder of the layer that has them.
+    """
     (root / INBOX).mkdir()  # streams are not probed in a directory that is being made
     seen = Seen()
     factory = faulty(functools.partial(_RecordingServer, seen=seen), Fault(broken=False))
     with stating_write_limit(WRITE_BYTES), start_asyncssh_server(root, sftp_factory=factory) as server:
-        yield CrashEnvironment(cloud, function, server, seen, streams, rules=rules)
+        yield CrashEnvironment(cloud, function, server, seen, streams, rules=rules, layer=layer)

@@ -12,6 +12,8 @@ from typing import Any
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
+from tests.support import cheap_moto
+
 __all__ = ["mock_aws"]
 
 _turn = threading.RLock()
@@ -24,3 +26,4 @@ def _one_at_a_time(self: BotocoreStubber, request: Any) -> Any:
 
 
 BotocoreStubber.process_request = _one_at_a_time  # type: ignore[method-assign]
+cheap_moto.install()

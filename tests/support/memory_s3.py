@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import io
 import zlib
@@ -142,6 +143,7 @@ def digest_of(algorithm: str, data: bytes) -> bytes:
     return hashlib.new(algorithm.lower(), data).digest()
 
 
+@functools.lru_cache(maxsize=16)  # asked for with each request
 def etag(data: bytes) -> str:
     """The ETag of an object that was put in one part."""
     return hashlib.md5(data).hexdigest()

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 
 import pytest
-from botocore import session
 
 from s3_to_sftp_cli import dead_letters
 from tests.support.cli import CliEnvironment, cli_environment
-
-
-@pytest.fixture(scope="session", autouse=True)
-def shared_loader() -> Iterator[None]:
-    """Parse the files that describe AWS once, not for each session: that takes longer than most tests."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(session, "create_loader", functools.cache(session.create_loader))
-        yield
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +17,7 @@ def no_long_polling(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def cli() -> Iterator[CliEnvironment]:
+def cli(monkeypatch: pytest.MonkeyPatch) -> Iterator[CliEnvironment]:
     """A deployed delivery with an empty ledger and empty queues, and the command that operates it."""
-    with cli_environment() as environment:
+    with cli_environment(monkeypatch) as environment:
         yield environment

@@ -436,8 +436,8 @@ def test_rate_is_left_out_where_it_is_not_known(cli: CliEnvironment) -> None:
 # --- today ---
 
 
-def test_time_to_deliver_counts_from_the_first_sight(cli: CliEnvironment) -> None:
-    now = time.time()
+def test_time_to_deliver_counts_from_the_first_sight(at_night: CliEnvironment) -> None:
+    cli, now = at_night, NOW.timestamp()
     with cli.at(now - 100):
         version = cli.waiting("a.csv", attempts=0)
     cli.write(version, first_seen=f"{datetime.fromtimestamp(now - 100, UTC):%Y-%m-%dT%H:%M:%S.%fZ}")
@@ -453,10 +453,10 @@ def test_deliveries_of_yesterday_are_not_todays(at_night: CliEnvironment) -> Non
     assert document["partner"]["last_delivery"].startswith("2026-11-28")
 
 
-def test_second_look_reads_only_what_is_new(cli: CliEnvironment) -> None:
+def test_second_look_reads_only_what_is_new(at_night: CliEnvironment) -> None:
+    cli, now = at_night, NOW
     client = Counting(cli.aws.client("dynamodb"))
     reader = status_reader.StatusReader(cli.aws, cli.delivery, LedgerReader(client, cli.ledger.table))
-    now = datetime.now(UTC)
     for number in range(5):
         cli.delivered(f"{number}", at=now.timestamp() - 60 + number)
     reader.read(now)
@@ -485,8 +485,9 @@ class Counting:
 
 
 def test_too_many_deliveries_are_taken_from_the_metrics(
-    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
+    at_night: CliEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    cli = at_night
     monkeypatch.setattr(deliveries_today, "MOST_TODAY", 2)
     monkeypatch.setattr(
         status_reader,
@@ -545,12 +546,12 @@ def test_missing_permission_hides_one_part_and_names_the_action(
 
 
 def test_missing_permission_for_metrics_is_shown_where_they_would_be(
-    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
+    at_night: CliEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliveries_today, "MOST_TODAY", 1)
-    cli.delivered()
-    cli.refused.add("cloudwatch:GetMetricData")
-    assert line(cli.run("status").stdout, "today") == "not allowed: cloudwatch:GetMetricData"
+    at_night.delivered()
+    at_night.refused.add("cloudwatch:GetMetricData")
+    assert line(at_night.run("status").stdout, "today") == "not allowed: cloudwatch:GetMetricData"
 
 
 def test_function_without_a_ledger_is_said(cli: CliEnvironment) -> None:
@@ -614,10 +615,10 @@ def test_addresses_are_shown_while_the_circuit_breaker_is_open(
     assert "from 203.0.113.7" in cli.run("status").stdout
 
 
-def test_superseded_versions_of_today_are_counted(cli: CliEnvironment) -> None:
-    cli.failed("a.csv", state="SUPERSEDED", dead_letter=False)
-    cli.failed("b.csv", state="SUPERSEDED", dead_letter=False, at=time.time() - 2 * 86_400)
-    assert status_json(cli)["today"]["superseded"] == 1
+def test_superseded_versions_of_today_are_counted(at_night: CliEnvironment) -> None:
+    at_night.failed("a.csv", state="SUPERSEDED", dead_letter=False)
+    at_night.failed("b.csv", state="SUPERSEDED", dead_letter=False, at=NOW.timestamp() - 2 * 86_400)
+    assert status_json(at_night)["today"]["superseded"] == 1
 
 
 def test_next_command_for_a_changed_host_key_that_is_trusted_already_is_retry(cli: CliEnvironment) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("xdist", reason="pytest-xdist is not installed: one worker shares nothing out")
 
-from tests.support.sharing import APART, TOGETHER, WAITING, group_of, turn_of
+from tests.support.sharing import APART, TOGETHER, WAITING, group_of, to_collect, turn_of
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -51,6 +51,28 @@ def test_longest_modules_start_first() -> None:
     ]
     assert sorted(nodes, key=turn_of)[0].startswith("tests/e2e/test_long_object.py")
     assert sorted(nodes, key=turn_of)[-1].startswith("tests/unit/")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4, 50])
+def test_each_worker_collects_all_tests_and_begins_elsewhere(workers: int) -> None:
+    tests = REPOSITORY / "tests"
+    shares = [to_collect(tests, worker, workers) for worker in range(workers)]
+    assert len({share[0] for share in shares}) == min(workers, len(shares[0]))
+    for share in shares:
+        files = [
+            path
+            for part in map(Path, share)
+            for path in (part.rglob("test_*.py") if part.is_dir() else [part])
+        ]
+        assert sorted(files) == sorted(tests.rglob("test_*.py"))
+
+
+def test_order_of_modules_does_not_depend_on_the_worker() -> None:
+    nodes = [
+        f"tests/{module}::test_a" for module in ("unit/a/test_a.py", "infra/test_b.py", "docs/test_c.py")
+    ]
+    other_way = list(reversed(nodes))
+    assert sorted(nodes, key=turn_of) == sorted(other_way, key=turn_of)
 
 
 def test_sharing_list_equals_the_end_to_end_modules() -> None:
