@@ -13,7 +13,7 @@ ARCHITECTURE ?= x86_64
 PYTEST ?= pytest
 CDK ?= newest
 # More than two processors can run at once, since many tests wait: for servers, queues, timeouts.
-WORKERS ?= 4
+WORKERS ?= 5
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system-packages demo local test compat compat-one chaos fuzz unit infra integration e2e test-docs check \
@@ -36,6 +36,7 @@ setup: .venv/.ready node_modules/.ready  ## create the environments (all other t
 	  || $(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
 	@# Two packages bring aws_cdk/cloud_assembly_schema, and uv unpacks them at the same time: aws-cdk-lib's must stay.
 	@! grep -qs '"@aws-cdk/cloud-assembly-schema' .venv/lib/python3*/site-packages/aws_cdk/cloud_assembly_schema/__init__.py \
+	  || $(BIN)/uv pip install -q -p $(BIN)/python --reinstall --no-deps "$$(grep '^aws-cdk-lib==' requirements.txt)" \
 	  || $(BIN)/python -m pip install -q --disable-pip-version-check --force-reinstall --no-deps \
 	    "$$(grep '^aws-cdk-lib==' requirements.txt)"
 	@touch $@
@@ -54,7 +55,7 @@ demo: setup  ## deploy into a local AWS, put files, verify what arrives; exit 0 
 local: setup  ## the same, left running until Ctrl-C
 	@$(BIN)/python -m local run
 
-test: setup  ## all tests: unit, infra, integration, e2e, docs (WORKERS=4)
+test: setup  ## all tests: unit, infra, integration, e2e, docs (WORKERS=5)
 	@$(PYTEST) --numprocesses=$(WORKERS)
 
 compat: setup  ## the oldest and the newest CDK, Python 3.11 to 3.14 (those that this machine has)
@@ -93,6 +94,8 @@ lint: setup workflows  ## ruff, ruff format, mypy --strict, workflows
 	@ruff check .
 	@ruff format --check .
 	@mypy
+	@# What a newer Python has dropped, or is about to: the one that .ci/compat runs on.
+	@mypy --python-version 3.14 --enable-error-code deprecated -p s3_to_sftp -p s3_to_sftp_cli
 	@mypy local bench chaos fuzz release app.py
 	@mypy docs/*.py docs/site/conf.py
 	@mypy examples
@@ -173,8 +176,11 @@ release-check: setup  ## build/release: build, examine and try what a release co
 	@$(BIN)/python -m release check $(if $(TAG),--tag "$(TAG)")
 
 release:  ## the release page of TAG on the forge, of what release-check has built (needs gh, and its token)
+	@test -n "$(TAG)" || { echo "No release is named. Try: make release TAG=v1.0.0" >&2; exit 1; }
+	@# What is not surely a full release is shown as one to try.
 	@gh release create "$(TAG)" --verify-tag --notes-file build/release/notes.md \
-	  $(if $(findstring rc,$(TAG)),--prerelease) build/release/dist/* build/release/assets/*
+	  $$(echo "$(TAG)" | grep -Eq '^v[0-9.]+(\.post[0-9]+)?$$' || echo --prerelease) \
+	  build/release/dist/* build/release/assets/*
 
 clean:  ## remove generated files
 	@rm -rf .venv node_modules .local build dist cdk.out package.zip .pytest_cache .mypy_cache .ruff_cache .hypothesis
