@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +14,12 @@ from s3_to_sftp.sftp.client import SftpClient
 from tests.integration.conftest import skip_without_sshd
 from tests.support import partner
 from tests.support.faults.sftp_server import Fault, Stalls, faulty
+from tests.support.noise import noise
 from tests.support.partner import client_for, connections, contents_below, send, tuned
 from tests.support.sources import GatheringSource
 
 MIB = 1024 * 1024
-DATA = os.urandom(40 * MIB + 4321)
+DATA = noise(40 * MIB + 4321)
 
 pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 

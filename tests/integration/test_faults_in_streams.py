@@ -7,7 +7,6 @@ others take over. The threads decide which; the guarantee is the same.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -45,6 +44,7 @@ from tests.support.faults.sftp_server import (
     without_extensions,
 )
 from tests.support.faults.tcp_proxy import Plan, TcpProxy, tcp_proxy
+from tests.support.noise import noise
 from tests.support.pace import short
 from tests.support.partner import client_for, contents_below, send
 from tests.support.sources import GatheringSource
@@ -54,7 +54,7 @@ pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 
 KEY = "report.csv"
 OLD = b"the old file, complete"
-NEW = os.urandom(6 * 1024 * 1024 + 12345)  # 25 ranges: more than the streams can have in flight at first
+NEW = noise(6 * 1024 * 1024 + 12345)  # 25 ranges: more than the streams can have in flight at first
 SHORT = short(connect=3, handshake=1.5, login=1.5, reply=1.5)
 """For servers that stop answering."""
 

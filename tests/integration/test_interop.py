@@ -15,13 +15,14 @@ from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.ssh.connect import Timeouts
 from tests.integration.conftest import skip_without_sshd
 from tests.support.faults.tcp_proxy import Plan, tcp_proxy
+from tests.support.noise import noise
 from tests.support.other_servers import start_dropbear, start_proftpd, start_rclone
 from tests.support.partner import client_for, contents_below, send
 from tests.support.sources import GatheringSource
 
 MIB = 1024 * 1024
 FAR = Plan(delay=0.01)
-LARGE = os.urandom(3 * 16 * MIB + 1)
+LARGE = noise(3 * 16 * MIB + 1)
 PATIENT = Timeouts(connect=5, handshake=10, login=10, reply=20)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from local.sftp_server import RunningServer, start_sshd
 from tests.integration.conftest import skip_without_sshd
 from tests.support.faults.tcp_proxy import Plan, TcpProxy, tcp_proxy
+from tests.support.noise import noise
 from tests.support.partner import client_for, connections, send
 from tests.support.sources import BytesSource, GatheringSource
 
@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 FAR = Plan(delay=0.015)
 """A round trip of 30 ms: enough for five streams, and short enough for a test."""
 
-LARGE = os.urandom(5 * 16 * MIB + 1)
+LARGE = noise(5 * 16 * MIB + 1)
 """Enough for five streams."""
 
 

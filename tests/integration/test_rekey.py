@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +12,14 @@ import pytest
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.ssh.packetizer import Packetizer
 from tests.integration.conftest import skip_without_sshd
+from tests.support.noise import noise
 from tests.support.partner import client_for, send
 from tests.support.sources import GatheringSource
 
 pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 
 MIB = 1024 * 1024
-DATA = os.urandom(16 * MIB + 7)
+DATA = noise(16 * MIB + 7)
 
 streams = pytest.mark.parametrize("streams", [1, 2, 3], ids=["one stream", "two channels", "three streams"])
 ciphers = pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,11 +23,12 @@ from tests.support.faults.sftp_server import (
     WritesInOrderOnly,
     faulty,
 )
+from tests.support.noise import noise
 from tests.support.partner import client_for, contents_below, upload
 from tests.support.sources import BytesSource
 
 MIB = 1024 * 1024
-DATA = os.urandom(24 * MIB + 17)
+DATA = noise(24 * MIB + 17)
 TEMPORARY = "deep/.a.part"
 
 

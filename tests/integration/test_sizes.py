@@ -19,6 +19,7 @@ from s3_to_sftp.sftp.write_window import WINDOW_BYTES
 from s3_to_sftp.ssh.connect import Timeouts
 from tests.support import partner
 from tests.support.faults.sftp_server import without_extensions
+from tests.support.noise import noise
 from tests.support.partner import client_for, send, tuned
 from tests.support.sources import BytesSource, GatheringSource, StampedSource
 
@@ -55,7 +56,7 @@ SIZES = st.builds(
     st.integers(-1, 1),
 )
 
-DATA = os.urandom(3 * max(BOUNDARIES) + 1)
+DATA = noise(3 * max(BOUNDARIES) + 1)
 
 
 @pytest.fixture(scope="module", params=["sshd", "asyncssh without limits"])

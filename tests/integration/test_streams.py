@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,13 +27,14 @@ from tests.support.faults.sftp_server import (
     without_extensions,
 )
 from tests.support.faults.tcp_proxy import Plan, tcp_proxy
-from tests.support.other_servers import start_rclone
+from tests.support.noise import noise
+from tests.support.other_servers import keeps_writes_of_two_handles, start_rclone
 from tests.support.partner import client_for, contents_below, send, upload
 from tests.support.sources import BytesSource, GatheringSource
 
 MIB = 1024 * 1024
-DATA = os.urandom(8 * MIB + 4321)
-LARGE = os.urandom(60 * MIB)
+DATA = noise(8 * MIB + 4321)
+LARGE = noise(60 * MIB)
 TEMPORARY = ".a.part"
 
 
@@ -59,10 +59,11 @@ def test_rclone_that_discards_earlier_writes_gets_one_stream(
     cache: str, max_connections: int, root: Path, stack: ExitStack
 ) -> None:
     server = stack.enter_context(start_rclone(root, cache=cache))
+    most = max(2, max_connections) if keeps_writes_of_two_handles(server) else 1
     client = client_for(server, max_connections=max_connections)
     stack.callback(client.close)
     for name in ("a.bin", "b.bin"):
-        assert send(client, GatheringSource(DATA), name) == 1
+        assert send(client, GatheringSource(DATA), name) == most
         assert same((root / name).read_bytes(), DATA)
     assert set(contents_below(root)) == {"a.bin", "b.bin"}
 

@@ -20,6 +20,7 @@ import pytest
 
 from local.processes import LOOPBACK, Launch, read, server_on_a_free_port
 from local.sftp_server import RunningServer
+from tests.support.plan_client import plan_client
 
 
 @contextmanager
@@ -180,6 +181,21 @@ def _running(
         host_keys=(" ".join(host.export_public_key().decode().split()[:2]),),
         read_log=lambda: read(log),
     )
+
+
+def keeps_writes_of_two_handles(server: RunningServer) -> bool:
+    """Whether a file has what two handles write at the same time: rclone 1.75 keeps it, 1.60 does not."""
+    with plan_client(server) as client:
+        with client.sftp.open("kept", "wb") as first:
+            first.write(b"ab")
+            first.flush()
+            with client.sftp.open("kept", "r+b") as second:
+                second.seek(2)
+                second.write(b"cd")
+        with client.sftp.open("kept", "rb") as file:
+            found = file.read()
+        client.sftp.remove("kept")
+    return found == b"abcd"
 
 
 def _program(name: str, how: str) -> Path:

@@ -13,7 +13,6 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # ships no types
 
 from s3_to_sftp.errors import EventError, RemotePathRefused
 from s3_to_sftp.events import EventPublisher, NullPublisher, Publisher
@@ -21,7 +20,7 @@ from s3_to_sftp.outcomes import AlreadyGone, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.circuit_breaker import Opened, Recovered
 from s3_to_sftp.state.receipt import Receipt
-from tests.support.json_schemas import without_additional_properties
+from tests.support.json_schemas import draft_2020_12, without_additional_properties
 from tests.support.memory_aws import mock_aws
 
 DOCS = Path(__file__).parents[2] / "docs" / "events"
@@ -129,7 +128,7 @@ def event_of(publish: Callable[[Publisher], None]) -> dict[str, Any]:
 
 def schema_errors(event: dict[str, Any]) -> list[str]:
     schema = without_additional_properties(SCHEMAS[event["detail-type"]])
-    return [error.message for error in Draft202012Validator(schema).iter_errors(event)]
+    return [error.message for error in draft_2020_12()(schema).iter_errors(event)]
 
 
 def test_every_kind_of_event_has_a_schema() -> None:
@@ -138,7 +137,7 @@ def test_every_kind_of_event_has_a_schema() -> None:
 
 @pytest.mark.parametrize("title", SCHEMAS)
 def test_schema_is_valid(title: str) -> None:
-    Draft202012Validator.check_schema(SCHEMAS[title])
+    draft_2020_12().check_schema(SCHEMAS[title])
     assert SCHEMAS[title]["properties"]["detail-type"]["const"] == title
 
 

@@ -23,7 +23,7 @@ from s3_to_sftp.s3 import persistent_body
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.persistent_body import PersistentBody
 
-DATA = b"".join(number.to_bytes(4, "big") for number in range(300_000))
+DATA = struct.pack(">300000I", *range(300_000))
 REF = ObjectRef(bucket="bucket", key="a")
 
 

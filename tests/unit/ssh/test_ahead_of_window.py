@@ -105,7 +105,7 @@ def test_open_window_is_used_as_ever() -> None:
 
 
 def test_much_data_waits_for_the_window() -> None:
-    channel = Channel(window=0, timeout=0.01)
+    channel = Channel()
     data = b"x" * (16 * 1024 + 1)
     channel.open_window(len(data))
     stream(channel).send([data])

@@ -16,7 +16,8 @@ from s3_to_sftp.ssh.certificates import add_certificate, problem_with_host
 from s3_to_sftp.ssh.host_keys import certified_until
 
 AUTHORITY, KEY, OTHER = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(3))
-NOW = int(time.time())
+NOW = int(time.time())  # when the tests are collected: they may run much later
+DAY = 86_400
 HOST = "sftp.partner.example"
 
 
@@ -59,7 +60,7 @@ def test_valid_certificate_is_attached_to_its_key() -> None:
         (user_certificate()[:200], "is not an OpenSSH certificate"),
         (user_certificate(OTHER), "belongs to another key"),
         (user_certificate(valid_after=NOW - 100, valid_before=NOW - 50), "expired on "),
-        (user_certificate(valid_after=NOW + 3600), "is not valid before "),
+        (user_certificate(valid_after=NOW + DAY), "is not valid before "),
         (AUTHORITY.generate_host_certificate(KEY, "id").export_certificate().decode(), "is one of a host"),
     ],
     # The texts differ from process to process, and tests are spread over several.
@@ -107,7 +108,7 @@ def altered(shown: bytes) -> bytes:
         (host_certificate(names=("sftp.other.example",)), "is for other hosts"),
         (host_certificate(names=("*.other.example",)), "is for other hosts"),
         (host_certificate(valid_after=NOW - 100, valid_before=NOW - 50), "expired on"),
-        (host_certificate(valid_after=NOW + 3600), "is not valid before"),
+        (host_certificate(valid_after=NOW + DAY), "is not valid before"),
         (AUTHORITY.generate_user_certificate(KEY, "id", principals=[HOST]).public_data, "is one of a user"),
     ],
     ids=["empty", "altered", "another authority", "name", "pattern", "expired", "too early", "user's"],
