@@ -110,8 +110,8 @@ class GnuPg:
     ) -> subprocess.CompletedProcess[bytes]:
         """Run gpg; `at` is the time that it believes in, such as 20240101T000000, from beginning to end."""
         options = ["--batch", "--quiet", "--yes", "--pinentry-mode=loopback", f"--passphrase={passphrase}"]
-        # With "!" the clock stands still: a key that took a second to make would else be younger than what the
-        # next command, which begins at the same time, adds to it ("time warp or clock problem").
+        # With "!" the clock stands still. A key that took a second to make would else be younger than what
+        # the next command adds to it ("time warp or clock problem").
         options += [f"--faked-system-time={at}!"] if at else []
         environment = {**os.environ, "GNUPGHOME": str(self._home), "LC_ALL": "C"}
         return subprocess.run(
