@@ -40,6 +40,15 @@ class RemoteName:
     rename_pending: bool = False
     since: int = 0
 
+    @property
+    def text_bytes(self) -> int:
+        """How many bytes its texts take."""
+        return sum(len(text.encode()) for text in (self.version, self.sequencer, self.server))
+
+
+_ENTRY_BYTES = 100
+"""Of an entry beside its texts: names of attributes, the kind, a flag, a number, and what DynamoDB adds."""
+
 
 class RemoteNames:
     """The names of one key, as the lease holder knows them. Every write of the holder has all of them.
@@ -65,6 +74,11 @@ class RemoteNames:
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
+
+    @property
+    def stored_bytes(self) -> int:
+        """How many bytes the names take in the key's item, about: DynamoDB counts texts in UTF-8."""
+        return sum(_ENTRY_BYTES + len(name.encode()) + entry.text_bytes for name, entry in self._entries.items())
 
     def get(self, name: str) -> RemoteName | None:
         """Return what is known of the name."""

@@ -17,7 +17,11 @@ from s3_to_sftp.state.remote_names import RemoteNames
 
 _MAX_NAMES = 500
 """Each attempt that dies leaves a name behind, and a partner that refuses REMOVE keeps them all. None is ever
-forgotten, and an item has at most 400 KB: about 1,500 names."""
+forgotten."""
+
+_MAX_NAMES_BYTES = 200 * 1024
+"""An item has at most 400 KB, and the other half is for the record of a version. Reached before 500 names where
+they are longer than some 200 bytes."""
 
 _RESENDABLE = (State.DELIVERED, State.UNKNOWN, State.CANCELLED, State.SKIPPED)
 """States from which an operator's `resend` starts again."""
@@ -241,7 +245,7 @@ class Snapshot:
         elif version is not None and resumes and version.remote_path == remote_path:
             checkpoint = version.checkpoint if _is_at(version.checkpoint, names, account) else None
             temporary = checkpoint.temporary if checkpoint is not None else temporary
-        if len(names) >= _MAX_NAMES:
+        if len(names) >= _MAX_NAMES or names.stored_bytes >= _MAX_NAMES_BYTES:
             raise _too_many_names(ref, len(names))
         had_temporary = temporary in names and commit is None and checkpoint is None
         if temporary not in names:

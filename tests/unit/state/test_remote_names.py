@@ -315,6 +315,19 @@ def test_more_than_500_names_are_refused_and_all_are_kept(env: LedgerEnvironment
     assert env.item(NEW) == {}
 
 
+def test_fewer_names_are_refused_where_an_item_could_not_hold_more(env: LedgerEnvironment) -> None:
+    # Docs of DynamoDB, "Constraints": an item has at most 400 KB, names and values of attributes counted in UTF-8.
+    folder = "out/" + 60 * "ordner-für-2026/"
+    ledger = env.function()
+    lease = env.lease(OLD, ledger)
+    for number in range(200):
+        lease.names.put(f"{folder}.old{number}.part", ENTRY)
+    ledger.release(lease, reason="r")
+    with pytest.raises(LedgerError, match="201 files of earlier deliveries") as raised:
+        env.lease(NEW)
+    assert raised.value.disposition is Disposition.PERMANENT
+
+
 class ExpressionLimitClient:
     """Refuses expressions of more than 4 KB, as DynamoDB does and moto does not."""
 
