@@ -190,7 +190,10 @@ def _finish(options: Options, facts: dict[str, Any], results: Results, progress:
     found = verdicts(results.rows)
     facts |= {"skipped": results.skipped, "cpu_limit": results.cpu_limit, "quick": options.quick}
     write_results(options.output, about=facts, rows=results.rows, verdicts=found)
-    print(f"\n{target_table(found)}\n")
+    # Of some groups only, most targets cannot be measured: in a full run it matters which were not.
+    shown = found if options.only == GROUPS else [each for each in found if each.got is not None]
+    if shown:
+        print(f"\n{target_table(shown)}\n")
     for what, reason in results.skipped.items():
         print(f"  skipped: {what}: {reason}")
     if options.plots:

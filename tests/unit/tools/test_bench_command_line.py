@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,6 +13,7 @@ import pytest
 
 from bench import __main__ as bench
 from bench.programs import REPOSITORY
+from local.progress import Progress
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +121,19 @@ def test_run_of_some_groups_replaces_neither_results_nor_plots_of_a_full_run(opt
     assert full.plots == REPOSITORY / "docs" / "bench"
     assert some.plots is None
     assert some.output == full.output.with_stem(f"{full.output.stem}-small-large")
+
+
+@pytest.mark.parametrize(("groups", "is_listed"), [(["--only", "cold-start"], False), ([], True)])
+def test_targets_that_were_not_measured_are_listed_after_a_full_run(
+    groups: list[str], tmp_path: Path, options, capsys: pytest.CaptureFixture[str], *, is_listed: bool
+) -> None:
+    results = bench.Results()
+    results.rows += [
+        {"tool": tool, "work": "cold-start", "cold_start_ms": 100, "cold_start_cpu_ms": 100}
+        for tool in ("s3-to-sftp", "naive")
+    ]
+    parsed = replace(options(*groups, "--output", str(tmp_path / "results.json")), plots=None)
+    bench._finish(parsed, {}, results, Progress())
+    printed = capsys.readouterr().out
+    assert "cold start against naive" in printed
+    assert ("not measured" in printed) == is_listed
