@@ -14,7 +14,9 @@ from chaos.records import Appearance, Renamed, Taken
 _EVIDENCE = {"rename_ok", "seen_after_rename"}
 """Evidence that a receipt may have here: nothing may be assumed."""
 
-_BESIDE_PRESCRIBED = re.compile(r"-(2|probe|resume|void|[0-9]+-old)(?=\.partial$)")
+_BESIDE_PRESCRIBED = re.compile(
+    r"(-[0-9a-f]{6}-2)?(-([0-9a-f]{6}-)?(probe|resume|void|[0-9]+-old))?(?=\.partial$)"
+)
 """What marks a name beside a temporary one whose form the partner's rules prescribe."""
 
 _NOTHING = Recorded(state="nothing")

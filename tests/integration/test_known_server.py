@@ -196,6 +196,18 @@ def test_methods_that_are_offered_are_learned(root: Path) -> None:
         assert known.known.offered == ("password",)
 
 
+def test_methods_that_were_not_asked_for_stay_known(root: Path) -> None:
+    with start_asyncssh_server(root, password=PASSWORD, methods=["password"]) as server:
+        login = Credentials(username=server.username, password=PASSWORD)
+        first = connect(address_of(server), login, PATIENT)
+        known = replace(first.shown(), offered=BOTH)
+        first.close()
+        unasked = connect(address_of(server), login, PATIENT, known=known)
+        unasked.session.start()
+        assert unasked.shown().offered == BOTH
+        unasked.close()
+
+
 def test_login_begins_with_the_signature_that_was_accepted(root: Path, tmp_path: Path) -> None:
     skip_without_sshd()
     key = asyncssh.generate_private_key("ssh-rsa")

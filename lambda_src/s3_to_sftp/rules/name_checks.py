@@ -22,10 +22,11 @@ MOST_NAME_BYTES = 255
 """NAME_MAX of every common file system."""
 TOKEN, TOKEN_BYTES = "{token}", 32
 """In temporary names; each attempt has another one of at most so many bytes."""
-ADDED_BYTES = 28
+ADDED_BYTES = 36
 """Of what is added to a temporary name for probes, second tries, and files that must not be published.
 
-At most 17 for a name beside one whose RENAME may still happen, then 10 for a file that is moved aside.
+At most 17 for a name beside one whose RENAME may still happen, 9 for a second try, then 10 for a file that is
+moved aside.
 """
 _FINAL_IN_PARTS = "{stem}{ext}"
 _DISTINGUISHING = frozenset(

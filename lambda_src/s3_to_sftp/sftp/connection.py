@@ -54,17 +54,22 @@ class Connection:
     timeouts: Timeouts
     opens_window_late: bool = False
     """Whether its channel took no data until SFTP was started."""
+    known: KnownServer | None = None
+    """What the server was known to have shown before."""
 
     def shown(self) -> KnownServer:
         """Return what the server has shown over it."""
         received, session = self.transport.received, self.session
         is_single = len(received.accepted_methods) == 1
         method = received.accepted_methods[0] if is_single else ""
+        methods = received.methods[:_MOST_METHODS]
+        if not methods and self.known is not None:  # it was not asked
+            methods = self.known.offered
         return KnownServer(
             host_key=self.host_key_fingerprint,
             version=self.transport.identification,
             method=method,
-            offered=tuple(name[:_METHOD_CHARACTERS] for name in received.methods[:_MOST_METHODS]),
+            offered=tuple(name[:_METHOD_CHARACTERS] for name in methods),
             signature=received.accepted_signature if method == PUBLICKEY else "",
             extensions=session.used_extensions if session.version == VERSION else None,
             opens_window_late=self.opens_window_late and self.transport.identification.startswith(_OPENSSH),
@@ -173,7 +178,13 @@ def connect(
     agreed = ", ".join(f"{kind} {name}" for kind, name in transport.negotiated.items() if name)
     _log.info("connected to %s: %s", server, agreed)
     return Connection(
-        transport, opened.session, logged.host_key_fingerprint, server, timeouts, opened.window_was_closed
+        transport,
+        opened.session,
+        logged.host_key_fingerprint,
+        server,
+        timeouts,
+        opened.window_was_closed,
+        known,
     )
 
 

@@ -73,7 +73,9 @@ class ReadBack:
             self._pool.disable_parallel_streams(refused.reason, permanent=False)
             return Shown()
         if shown.is_kept:
-            self._pool.note_kept_together(not_shown, first=first)
+            # Another file may hold more of the others: they are looked at then.
+            shows = {number: each for number, each in not_shown.items() if self._samples.tell_of(number)}
+            self._pool.note_kept_together(shows, first=first)
         else:
             self._pool.disable_parallel_streams("it does not keep together what several connections write")
         return shown

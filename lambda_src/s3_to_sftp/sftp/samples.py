@@ -33,6 +33,14 @@ class Samples:
             with self._lock:
                 self._of[number] = offset + len(data) - len(rest), rest[:_BYTES]
 
+    def tell_of(self, number: int) -> bool:
+        """Return whether they show something of this stream beside the first one.
+
+        Nothing was noted of one that came too late for a block, or got zeros alone.
+        """
+        with self._lock:
+            return {0, number} <= self._of.keys()
+
     async def are_there(self, session: SftpSession, path: str, *, below: int | None = None) -> bool:
         """Return whether the file has all of them, once its handles are closed.
 

@@ -39,7 +39,7 @@ class ServerMemory:
 
     def note_open(self, numbers: Iterable[int]) -> None:
         """Learn which connections are open at the same time."""
-        self._most_open = max(self._most_open, sum(number != CHANNEL for number in numbers))
+        self._most_open = max(self._most_open, _connections(numbers))
 
     def note_beside(self, numbers: Iterable[int]) -> None:
         """Learn which connections are opened beside connection 0."""
@@ -47,6 +47,7 @@ class ServerMemory:
 
     def note_refused(self, number: int, reason: Exception, *, standing: Collection[int]) -> None:
         """Learn that the partner does not accept this connection beside those that stand."""
+        self._most_open = _connections(standing)  # more than that were accepted once, and are no longer
         if number in self._beside:
             self._at_once = 1 + len(self._beside & set(standing))
         self._known.forget(f"it does not accept all streams ({reason})")
@@ -115,6 +116,10 @@ class ServerMemory:
         if self._has_refused_streams:
             return False
         return None if self._has_single_handle else proven.parallel_connections
+
+
+def _connections(numbers: Iterable[int]) -> int:
+    return sum(number != CHANNEL for number in numbers)
 
 
 def _is_behind(connection: Connection, known: KnownServer) -> bool:

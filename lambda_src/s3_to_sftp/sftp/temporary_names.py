@@ -10,7 +10,8 @@ import posixpath
 import re
 
 _SUFFIX = ".part"
-_SECOND = "-2"
+_SECOND = "2"
+_DIGEST_CHARACTERS = 6
 _OURS = re.compile(
     r"\.[0-9a-f]{8}-[0-9a-z]+(?P<probe>-2|-probe|-resume)?\.part(?P<end>\.void|\.[0-9]+\.old)?", re.ASCII
 )
@@ -38,12 +39,12 @@ def another_name(temporary: str) -> str:
     Handles of the parallel streams may still be open at the server, and an object store puts what they wrote
     under the old name when they are closed: no place for the file that is about to get its final name.
     """
-    return with_marker(_without_second(temporary), "2")
+    return _derived(_without_second(temporary), _SECOND)
 
 
 def probe_name(temporary: str) -> str:
     """Return the name of what shows whether several streams may write one file."""
-    return with_marker(_without_second(temporary), "probe")
+    return _derived(_without_second(temporary), "probe")
 
 
 def resume_probe_name(temporary: str) -> str:
@@ -51,12 +52,15 @@ def resume_probe_name(temporary: str) -> str:
 
     Another one: a further stream that was called off may still be busy with the probe of several streams.
     """
-    return with_marker(_without_second(temporary), "resume")
+    return _derived(_without_second(temporary), "resume")
 
 
 def void_name(temporary: str) -> str:
     """Return the name under which a file is that may be neither published nor removed."""
-    return f"{temporary}.void" if _is_hidden(temporary) else with_marker(temporary, "void")
+    if _is_hidden(temporary):
+        return f"{temporary}.void"
+    is_second = _without_second(temporary) != temporary  # which has its own digest
+    return with_marker(temporary, "void") if is_second else _derived(temporary, "void")
 
 
 def aside_name(temporary: str, attempt: int, *, path: str = "") -> str:
@@ -108,10 +112,26 @@ def names_of_attempt(temporary: str) -> tuple[str, ...]:
     return temporary, *(name(temporary) for name in (another_name, probe_name, resume_probe_name, void_name))
 
 
+def _derived(first: str, marker: str) -> str:
+    """Return another name that belongs to a first one, and to no other object.
+
+    Where the partner prescribes the form, `a.csv` and `a-2.csv` have `a.part` and `a-2.part`, and may be sent
+    at the same time.
+    """
+    return with_marker(first, marker if _is_hidden(first) else f"{_digest(first)}-{marker}")
+
+
 def _without_second(temporary: str) -> str:
     """Return the first name of an attempt, also from that of its second try."""
     stem, ext = posixpath.splitext(temporary)
-    return stem.removesuffix(_SECOND) + ext
+    if _is_hidden(temporary):
+        return stem.removesuffix(f"-{_SECOND}") + ext
+    first = stem[: -(len(_SECOND) + _DIGEST_CHARACTERS + 2)] + ext
+    return first if temporary == _derived(first, _SECOND) else temporary
+
+
+def _digest(first: str) -> str:
+    return hashlib.sha256(posixpath.basename(first).encode()).hexdigest()[:_DIGEST_CHARACTERS]
 
 
 def _is_hidden(temporary: str) -> bool:

@@ -234,11 +234,8 @@ _NOTHING = KnownServer(host_key="", version="")
 
 def _completed(shown: KnownServer, before: KnownServer) -> KnownServer:
     """Return what was shown, and what was not asked this time as it was shown before."""
-    by = shown if shown.method else before
     return replace(
         shown,
-        method=by.method,
-        signature=by.signature,
         offered=shown.offered or before.offered,
         connections=max(shown.connections, before.connections),
         at_once=shown.at_once or before.at_once,

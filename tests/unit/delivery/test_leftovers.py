@@ -15,7 +15,7 @@ from s3_to_sftp.errors import EarlierRenamePending, LedgerError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import Request, Status
-from s3_to_sftp.sftp.temporary_names import aside_name
+from s3_to_sftp.sftp.temporary_names import another_name, aside_name
 from s3_to_sftp.state.items import version_key
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
 from s3_to_sftp.state.no_ledger import NoLedger
@@ -381,14 +381,11 @@ def test_aside_file_does_not_replace_an_existing_file() -> None:
 
 
 def test_names_of_the_file_to_resume_are_not_leftovers() -> None:
-    harness = LeftoversEnvironment(
-        {name: entry() for name in ("inbox/.r.part", "inbox/.r-2.part", "inbox/.dead.part")}
-    )
-    resume = Checkpoint(
-        temporary="inbox/.r-2.part", offset=1, algorithm="CRC64NVME", crc=0, rounds_without_progress=0
-    )
+    second = another_name("inbox/.r.part")
+    harness = LeftoversEnvironment({name: entry() for name in ("inbox/.r.part", second, "inbox/.dead.part")})
+    resume = Checkpoint(temporary=second, offset=1, algorithm="CRC64NVME", crc=0, rounds_without_progress=0)
     assert harness.leftovers.remove_dead(harness.lease, resume)
-    assert set(harness.names) == {"inbox/.r.part", "inbox/.r-2.part"}
+    assert set(harness.names) == {"inbox/.r.part", second}
     assert harness.changed == {"inbox/.dead.part"}
 
 

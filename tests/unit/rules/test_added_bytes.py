@@ -27,6 +27,7 @@ def test_derived_names_add_no_more_than_is_left_for_them(temporary: str) -> None
         probe_name(temporary),
         resume_probe_name(temporary),
         void_name(temporary),
-        aside_name(temporary, 99_999),
+        void_name(another_name(temporary)),
+        aside_name(another_name(temporary), 99_999),
     ]
     assert max(map(len, derived)) <= len(PLANNED.temporary) + ADDED_BYTES

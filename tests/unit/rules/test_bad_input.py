@@ -166,12 +166,12 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"name": "{stem}" + "a" * 240, "temporary": "{name}.partial"},
-        "temporary must leave 28 bytes of 255 for what is added while a file is written, got "
+        "temporary must leave 36 bytes of 255 for what is added while a file is written, got "
         "'{name}.partial': "
         "the shortest name has 249 bytes",
     ),
-    ({"temporary": "{name}" + "x" * 240}, "temporary must leave 28 bytes of 255"),
-    ({"temporary": "x" * 230 + "{token}"}, "temporary must leave 28 bytes of 255"),
+    ({"temporary": "{name}" + "x" * 240}, "temporary must leave 36 bytes of 255"),
+    ({"temporary": "x" * 230 + "{token}"}, "temporary must leave 36 bytes of 255"),
     (
         {"name": "{stem}" + "a" * 250, "companions": [Companion.checksum("sha256")]},
         "companions must have names of at most 255 bytes, got '{name}.sha256' beside",

@@ -221,9 +221,9 @@ def test_temporary_name_in_another_directory_or_with_a_token_leaves_final_names_
 
 def test_temporary_name_has_room_for_names_of_ours() -> None:
     rules = DeliveryRules(temporary="{name}.partial")
-    assert planned(rules, "a" * 219).file.temporary
-    with pytest.raises(RuleRefused, match="longer than 227 bytes") as caught:
-        planned(rules, "a" * 220)
+    assert planned(rules, "a" * 211).file.temporary
+    with pytest.raises(RuleRefused, match="longer than 219 bytes") as caught:
+        planned(rules, "a" * 212)
     assert caught.value.rule == "temporary"
 
 

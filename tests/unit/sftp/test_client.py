@@ -25,6 +25,7 @@ from s3_to_sftp.sftp.publish import PathStatus, restore_first
 from s3_to_sftp.sftp.publish import publish as sftp_publish
 from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.temporary_names import another_name, names_of_attempt, void_name
 from s3_to_sftp.sftp.upload import Staged, upload_small
 from s3_to_sftp.sftp.upload_request import UploadRequest
 from s3_to_sftp.ssh.connect import Timeouts
@@ -160,7 +161,7 @@ def test_only_files_lost_with_the_warm_connection_are_sent_again() -> None:
     old.script = lambda asked: NOTHING if asked.kind == Request.EXTENDED and asked.number > 2 else None
     assert outcomes(client, *"abcd") == dict.fromkeys("abcd")
     sent_again = env.connection(0).server.paths(Request.OPEN)
-    assert [path for (path,) in sent_again] == [".c-2.part", ".d-2.part"]
+    assert [path for (path,) in sent_again] == [another_name(".c.part"), another_name(".d.part")]
     assert env.files == content("warms up", *"abcd")
 
 
@@ -305,26 +306,26 @@ def test_file_lost_after_its_commit_is_not_sent_again_at_once() -> None:
 # --- what an earlier attempt left behind ---
 
 ASIDE = ".a.part.1.old"
+LEFT = (".a.part", another_name(".a.part"), void_name(".a.part"))
 
 
 def test_remove_deletes_all_names_derived_from_a_temporary_name() -> None:
     env = SftpEnvironment()
-    left = [".a.part", ".a-2.part", ".a-probe.part", ".a-resume.part", ".a-void.part"]
-    for name in (*left, ".b.part", "kept"):
+    for name in (*names_of_attempt(".a.part"), ".b.part", "kept"):
         env.files[name] = bytearray(b"x")
     gone = env.client().remove(".a.part", ".b.part", ".gone.part")
     assert gone == {".a.part", ".b.part", ".gone.part"}
     assert set(env.files) == {"kept"}
 
 
-@pytest.mark.parametrize("left", [".a.part", ".a-2.part", ".a-void.part"])
+@pytest.mark.parametrize("left", LEFT)
 def test_temporary_name_with_a_refused_remove_is_not_reported_as_gone(left: str) -> None:
     def script(asked: Asked) -> bytes | None:
         refused = asked.kind == Request.REMOVE and asked.texts == [left]
         return status(asked, Status.PERMISSION_DENIED) if refused else None
 
     env = SftpEnvironment(scripts={0: script})
-    for name in (".a.part", ".a-2.part", ".a-void.part", ".b.part"):
+    for name in (*LEFT, ".b.part"):
         env.files[name] = bytearray(b"x")
     assert env.client().remove(".a.part", ".b.part") == {".b.part"}
     assert env.connection(0).is_open()

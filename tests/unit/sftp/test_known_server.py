@@ -65,8 +65,10 @@ def known() -> MemoryKnownServers:
     return MemoryKnownServers(KNOWN)
 
 
-def client_of(env: SftpEnvironment, known: MemoryKnownServers, streams: int = STREAMS) -> SftpClient:
-    return env.client(streams, known=known)
+def client_of(
+    env: SftpEnvironment, known: MemoryKnownServers, streams: int = STREAMS, **more: Any
+) -> SftpClient:
+    return env.client(streams, known=known, **more)
 
 
 def upload(client: SftpClient) -> int:
@@ -557,6 +559,30 @@ def test_refused_stream_is_a_contradiction(env: SftpEnvironment, known: MemoryKn
     assert known.known is not None
     assert 0 < known.known.at_once < STREAMS
     assert known.known.connections < STREAMS
+
+
+def test_connections_that_are_refused_now_are_not_told_as_accepted_later(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    def refuse() -> None:
+        raise ConnectionLost("too many.", hint="")
+
+    now = 0.0
+    client = client_of(env, known, clock=lambda: now)
+    told = []
+    for _ in range(2):
+        upload(client)
+        wait_for_streams()
+        client.end_of_invocation(keep_first=True)
+        assert known.known is not None
+        told.append(known.known.connections)
+        env.before_connect = {2: refuse, 3: refuse}
+    now = 3600.0  # refused connections may be tried again, and none was
+    send_small(client)
+    client.end_of_invocation(keep_first=True)
+    assert known.known is not None
+    told.append(known.known.connections)
+    assert told == [STREAMS, 2, 2]
 
 
 def test_extension_that_is_gone_is_a_contradiction(env: SftpEnvironment, known: MemoryKnownServers) -> None:

@@ -13,7 +13,7 @@ from s3_to_sftp.sftp import probe
 from s3_to_sftp.sftp.protocol import Answer, Request, Status
 from s3_to_sftp.sftp.resume import supports_resume
 from s3_to_sftp.sftp.stream_admission import Admission
-from s3_to_sftp.sftp.temporary_names import resume_probe_name
+from s3_to_sftp.sftp.temporary_names import probe_name, resume_probe_name
 from tests.support.odd_servers import (
     IgnoresOffsets,
     KeepsApart,
@@ -551,7 +551,7 @@ def test_probe_file_that_cannot_be_removed_is_reported() -> None:
     wait_for_streams()
     assert sent.streams == 2
     assert sent.probe_may_stand
-    assert set(env.files) == {PATH, "inbox/.a-probe.part"}
+    assert set(env.files) == {PATH, probe_name(TEMPORARY)}
 
 
 # --- how the probe decides whether a file is resumed ---

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -21,7 +21,6 @@ from tests.support.sending import (
     TEMPORARY,
     WRITE,
     Bytes,
-    at,
     gathering,
     send,
     send_part,
@@ -92,9 +91,10 @@ class Balancer(SftpEnvironment):
         self.kind = self._server  # type: ignore[assignment] # called in place of a class
         joined, is_read = threading.Event(), threading.Event()
         self.before_connect[2] = waiting_for(joined)
-        self.scripts[2] = at(Request.CLOSE, 1, waiting_for(self.machines[0].has_closed))
+        self.scripts[2] = self._closing_last
         self.source = Bytes()
         self.source.until = is_read.is_set
+        self._is_read = is_read
 
         def on_range(offset: int) -> None:
             if stream_number() == 2 and offset + SEGMENT > len(DATA):
@@ -105,6 +105,15 @@ class Balancer(SftpEnvironment):
                 joined.set()
 
         self.source.on_range = on_range
+
+    def _closing_last(self, asked: Asked) -> None:
+        if asked.kind == Request.CLOSE:
+            waiting_for(self.machines[0].has_closed)()
+
+    def expect_another(self) -> None:
+        """Do the same to the next object."""
+        self._is_read.clear()
+        self.machines[0].has_closed.clear()
 
     def _server(self, *args: Any, **more: Any) -> OneOfSeveral:
         server = OneOfSeveral(*args, **more)
@@ -189,6 +198,24 @@ def test_object_of_zeros_has_nothing_to_be_read_back() -> None:
     send(env.pool(3), gathering(bytes(len(DATA))))
     assert reads(env) == 0
     assert env.files == {PATH: bytes(len(DATA))}
+
+
+def test_connection_that_has_written_nothing_to_read_back_is_looked_at_later() -> None:
+    env = healthy()
+    pool = env.pool(3)
+    send(pool, gathering(bytes(len(DATA))))
+    assert send(pool, gathering()) == 3
+    assert reads(env) == 3
+
+
+def test_file_is_whole_where_another_machine_had_got_nothing_but_zeros_before() -> None:
+    env = Balancer()
+    pool = env.pool(3)
+    assert upload_part(pool, replace(env.source, data=bytes(len(DATA)))).streams == 3
+    env.expect_another()
+    sent = upload_part(pool, env.source, temporary="inbox/.b.part")
+    assert sent.complete
+    assert env.files[sent.temporary] == DATA
 
 
 def test_what_is_read_back_is_not_zero() -> None:

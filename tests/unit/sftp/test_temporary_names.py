@@ -1,10 +1,13 @@
-"""What reasons call the files of a delivery: the same words for alike failures."""
+"""The names that are derived from a temporary one, and what reasons call them: alike failures alike."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
 from s3_to_sftp.sftp.temporary_names import (
+    another_name,
     aside_name,
     described,
     names_of_attempt,
@@ -42,3 +45,26 @@ def test_role_and_directory_of_a_name_are_said() -> None:
 )
 def test_other_names_are_quoted(path: str) -> None:
     assert described(path) == repr(path)
+
+
+def test_second_try_of_a_second_try_has_the_same_names() -> None:
+    for first in (ONE, "in/report.partial", "in/2", "in/.x"):
+        assert names_of_attempt(another_name(first))[1:4] == names_of_attempt(first)[1:4]
+
+
+@pytest.mark.parametrize("derive", [another_name, probe_name, resume_probe_name, void_name])
+@pytest.mark.parametrize("form", ["in/{}.partial", "in/{}.csv.partial", "in/{}"])
+def test_no_derived_name_is_the_prescribed_one_of_another_object(
+    form: str, derive: Callable[[str], str]
+) -> None:
+    stems = ("a", *(f"a-{end}" for end in ("2", "probe", "resume", "void")))
+    prescribed = {form.format(stem) for stem in stems} | {
+        form.format(f"a.csv-{end}") for end in ("2", "probe")
+    }
+    derived = {derive(name) for name in prescribed}
+    assert derived.isdisjoint(prescribed)
+    assert len(derived) == len(prescribed)
+
+
+def test_derived_name_has_the_form_that_the_partner_ignores() -> None:
+    assert all(name.endswith(".partial") for name in names_of_attempt("in/report.partial"))

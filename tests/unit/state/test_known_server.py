@@ -183,6 +183,14 @@ def test_news_is_written(news: dict[str, Any], function: Start) -> None:
     assert function()[0].current() == replace(SHOWN, **news)
 
 
+def test_login_that_has_come_to_need_two_proofs_no_longer_begins_with_one(function: Start) -> None:
+    function()[0].learn(replace(SHOWN, method="password", signature=""))
+    function()[0].learn(replace(SHOWN, method="", signature=""))
+    later = function()[0].current()
+    assert later is not None
+    assert later.method == "", "the password alone would be refused at the beginning of each connection"
+
+
 def test_round_trip_that_swings_is_written_once_an_hour(function: Start, table: Table, clock: Clock) -> None:
     far = replace(SHOWN, round_trip=0.5)
     function()[0].learn(SHOWN)
