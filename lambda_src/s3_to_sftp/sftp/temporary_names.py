@@ -57,10 +57,7 @@ def resume_probe_name(temporary: str) -> str:
 
 def void_name(temporary: str) -> str:
     """Return the name under which a file is that may be neither published nor removed."""
-    if _is_hidden(temporary):
-        return f"{temporary}.void"
-    is_second = _without_second(temporary) != temporary  # which has its own digest
-    return with_marker(temporary, "void") if is_second else _derived(temporary, "void")
+    return f"{temporary}.void" if _is_hidden(temporary) else _beside(temporary, "void")
 
 
 def aside_name(temporary: str, attempt: int, *, path: str = "") -> str:
@@ -73,12 +70,12 @@ def aside_name(temporary: str, attempt: int, *, path: str = "") -> str:
     """
     if _is_hidden(temporary):
         return f"{temporary}.{attempt}.old"
-    directory, name = posixpath.split(temporary)
+    directory = posixpath.dirname(temporary)
     beside = posixpath.dirname(path) if path else directory
     if beside != directory or temporary == path:  # its own form may be one that the partner collects there
         digest = hashlib.sha256(temporary.encode()).hexdigest()[:16]
         return posixpath.join(beside, f".{digest[:8]}-{digest[8:]}{_SUFFIX}.{attempt}.old")
-    return with_marker(posixpath.join(beside, name), f"{attempt}-old")
+    return _beside(temporary, f"{attempt}-old")
 
 
 def with_marker(temporary: str, marker: str) -> str:
@@ -119,6 +116,12 @@ def _derived(first: str, marker: str) -> str:
     at the same time.
     """
     return with_marker(first, marker if _is_hidden(first) else f"{_digest(first)}-{marker}")
+
+
+def _beside(temporary: str, marker: str) -> str:
+    """Return another name that belongs to a first or a second one, which has a digest already."""
+    is_second = _without_second(temporary) != temporary
+    return with_marker(temporary, marker) if is_second else _derived(temporary, marker)
 
 
 def _without_second(temporary: str) -> str:

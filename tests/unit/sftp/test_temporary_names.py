@@ -52,12 +52,16 @@ def test_second_try_of_a_second_try_has_the_same_names() -> None:
         assert names_of_attempt(another_name(first))[1:4] == names_of_attempt(first)[1:4]
 
 
-@pytest.mark.parametrize("derive", [another_name, probe_name, resume_probe_name, void_name])
+def first_aside_name(temporary: str) -> str:
+    return aside_name(temporary, 1)
+
+
+@pytest.mark.parametrize("derive", [another_name, probe_name, resume_probe_name, void_name, first_aside_name])
 @pytest.mark.parametrize("form", ["in/{}.partial", "in/{}.csv.partial", "in/{}"])
 def test_no_derived_name_is_the_prescribed_one_of_another_object(
     form: str, derive: Callable[[str], str]
 ) -> None:
-    stems = ("a", *(f"a-{end}" for end in ("2", "probe", "resume", "void")))
+    stems = ("a", *(f"a-{end}" for end in ("2", "probe", "resume", "void", "1-old")))
     prescribed = {form.format(stem) for stem in stems} | {
         form.format(f"a.csv-{end}") for end in ("2", "probe")
     }
