@@ -78,7 +78,9 @@ class RemoteNames:
     @property
     def stored_bytes(self) -> int:
         """How many bytes the names take in the key's item, about: DynamoDB counts texts in UTF-8."""
-        return sum(_ENTRY_BYTES + len(name.encode()) + entry.text_bytes for name, entry in self._entries.items())
+        return sum(
+            _ENTRY_BYTES + len(name.encode()) + entry.text_bytes for name, entry in self._entries.items()
+        )
 
     def get(self, name: str) -> RemoteName | None:
         """Return what is known of the name."""

@@ -20,8 +20,8 @@ _MAX_NAMES = 500
 forgotten."""
 
 _MAX_NAMES_BYTES = 200 * 1024
-"""An item has at most 400 KB, and the other half is for the record of a version. Reached before 500 names where
-they are longer than some 200 bytes."""
+"""An item has at most 400 KB, and the other half is for the record of a version. Reached before 500 names
+where they are longer than some 200 bytes."""
 
 _RESENDABLE = (State.DELIVERED, State.UNKNOWN, State.CANCELLED, State.SKIPPED)
 """States from which an operator's `resend` starts again."""

@@ -316,7 +316,8 @@ def test_more_than_500_names_are_refused_and_all_are_kept(env: LedgerEnvironment
 
 
 def test_fewer_names_are_refused_where_an_item_could_not_hold_more(env: LedgerEnvironment) -> None:
-    # Docs of DynamoDB, "Constraints": an item has at most 400 KB, names and values of attributes counted in UTF-8.
+    # Docs of DynamoDB, "Constraints": an item has at most 400 KB, names and values of attributes counted in
+    # UTF-8.
     folder = "out/" + 60 * "ordner-für-2026/"
     ledger = env.function()
     lease = env.lease(OLD, ledger)
