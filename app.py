@@ -52,7 +52,7 @@ def add_stack(app: cdk.App, values: Values) -> None:
     bundle = values.bundle()
     stack = S3ToSftpStack(
         app,
-        values.required("stack_name"),
+        values.stack_name(),
         server=SftpServer(
             values.required("ssh_host"),
             port=values.number("ssh_port"),

@@ -91,6 +91,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.objects < 1:
         parser.error(f"--objects must be at least 1, got {options.objects}")
+    if not options.seconds > 0:  # also where it is no number: nothing would be injected
+        parser.error(f"--seconds must be more than 0, got {options.seconds}")
     if options.seed is None:
         options.seed = secrets.randbelow(10**6)
     return options

@@ -131,6 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, action="append", help="may be repeated; by default 1, 2 and 3")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="limit for each target")
     options = parser.parse_args(arguments)
+    if not options.seconds > 0:  # also where it is no number: nothing would be tried, and nothing found
+        parser.error(f"--seconds must be more than 0, got {options.seconds}")
     logging.getLogger("s3_to_sftp").setLevel(logging.CRITICAL)
     clean = True
     for seed in options.seed or (1, 2, 3):

@@ -73,6 +73,7 @@ def _require_publishable(version: str, tag: str | None) -> None:
             version=version,
             address=project.address(),
             changes=changelog.PATH.read_text(),
+            links=project.links(),
             unlisted=public_api.unlisted(),
         )
     )

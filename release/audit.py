@@ -1,7 +1,7 @@
 """Known vulnerabilities of what the locks pin, as pip-audit learns them from a database.
 
-A finding is an error. A database that does not answer is none: a build must not depend on it. It is said
-plainly instead, since silence would look like a clean result.
+A finding is an error, and so is a lock that pip-audit cannot read. A database that does not answer is none: a
+build must not depend on it. It is said plainly instead, since silence would look like a clean result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from release.project import REPOSITORY
+from release.project import REPOSITORY, NotReady
 
 LOCKS = (
     Path("lambda_src/s3_to_sftp/requirements.txt"),
@@ -56,12 +56,17 @@ class NoAnswer:
 
 
 def audit(lock: Path, services: Sequence[Sequence[str]] = SERVICES) -> Audit | NoAnswer:
-    """Ask the databases one after the other, until one knows something of the lock."""
+    """Ask the databases one after the other, until one knows something of the lock.
+
+    Raises:
+        NotReady: There is nothing to ask about: pip-audit cannot read the lock, or cannot be run.
+    """
     answer: Audit | NoAnswer = NoAnswer("no database was asked")
     for service in services:
         answer = _ask(lock, service)
         if isinstance(answer, Audit):
-            break
+            return answer
+    _require_readable(lock)
     return answer
 
 
@@ -78,15 +83,26 @@ def report(lock: Path, answer: Audit | NoAnswer) -> Iterator[str]:
 
 def _ask(lock: Path, service: Sequence[str]) -> Audit | NoAnswer:
     ignored = [f"--ignore-vuln={each}" for each in ACCEPTED]
-    options = ["--require-hashes", "--disable-pip", "--progress-spinner=off", "--format=json"]
-    command = [sys.executable, "-m", "pip_audit", *options, *ignored, *service, f"--requirement={lock}"]
     try:
-        done = subprocess.run(
-            command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=_SECONDS
-        )
+        done = _pip_audit(lock, *ignored, *service)
     except subprocess.TimeoutExpired:
         return NoAnswer(f"none within {_SECONDS} seconds")
     return read(done.stdout, done.stderr)
+
+
+def _require_readable(lock: Path) -> None:
+    """Tell a lock at fault from a database that does not answer: a dry run asks no database."""
+    done = _pip_audit(lock, "--dry-run")
+    if done.returncode != 0:
+        raise NotReady(f"{lock} cannot be audited, whatever a database answers:\n{done.stderr.strip()}")
+
+
+def _pip_audit(lock: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    always = ["--require-hashes", "--disable-pip", "--progress-spinner=off", "--format=json"]
+    command = [sys.executable, "-m", "pip_audit", *always, *options, f"--requirement={lock}"]
+    return subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=_SECONDS
+    )
 
 
 def read(output: str, messages: str) -> Audit | NoAnswer:

@@ -34,6 +34,14 @@ def address() -> str:
     return str(pyproject()["project"]["urls"]["Repository"])
 
 
+def links() -> list[str]:
+    """Return what pyproject.toml links to: its own addresses, and how the README's links begin."""
+    project = pyproject()
+    hook = project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    replacements = " ".join(each["replacement"] for each in hook["substitutions"])
+    return [*project["project"]["urls"].values(), *re.findall(r"https?://[^\s)\"]+", replacements)]
+
+
 def is_placeholder(url: str) -> bool:
     """Return whether nobody can own the host of the address (RFC 2606)."""
     host = urlsplit(url).hostname or ""

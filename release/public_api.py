@@ -7,11 +7,13 @@ read it have been told of its value.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import dataclasses
 import enum
 import inspect
 import json
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,7 +29,7 @@ from cdk_s3_to_sftp.partner_file import EXAMPLES
 from cdk_s3_to_sftp.template_parameters import PARAMETERS
 from cdk_s3_to_sftp.template_stack import synthesise
 from release import schema_fields
-from release.project import REPOSITORY
+from release.project import REPOSITORY, NotReady
 from s3_to_sftp.rules import profiles
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import VARIABLES
@@ -226,10 +228,36 @@ def _commands() -> Iterator[str]:
                 yield f"{_REQUIRED}command {name} {shown[0]}"
 
 
-def write(path: Path = PATH) -> None:
-    """Write the lines down, as those that are promised from now on."""
-    path.write_text("\n".join(sorted(names())) + "\n")
+def write(path: Path = PATH, *, now: set[str] | None = None, breaking: bool = False) -> None:
+    """Write the lines down, as those that are promised from now on.
+
+    Args:
+        path: The list.
+        now: What there is; by default what this tree has.
+        breaking: Whether a promise may be taken back.
+
+    Raises:
+        NotReady: Something that was promised has changed, and `breaking` is not set.
+    """
+    lines = names() if now is None else now
+    if not breaking and (broken := breaks(path.read_text().splitlines(), lines)):
+        raise NotReady("\n  ".join(["this breaks users (--breaking writes it down even so):", *broken]))
+    path.write_text("\n".join(sorted(lines)) + "\n")
+
+
+def main() -> None:
+    """Run the command; exit with 1 where a promise would be taken back."""
+    parser = argparse.ArgumentParser(
+        prog="python -m release.public_api", description="Add what is new to the list of what is promised."
+    )
+    parser.add_argument(
+        "--breaking", action="store_true", help="drop what is gone: a new major version, or a candidate"
+    )
+    try:
+        write(breaking=parser.parse_args().breaking)
+    except NotReady as reason:
+        sys.exit(f"Not written: {reason}")
 
 
 if __name__ == "__main__":
-    write()
+    main()

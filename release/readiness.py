@@ -11,7 +11,13 @@ from release.project import NotReady, is_placeholder
 
 
 def obstacles(
-    tag: str, *, version: str, address: str, changes: str, unlisted: Sequence[str] = ()
+    tag: str,
+    *,
+    version: str,
+    address: str,
+    changes: str,
+    links: Sequence[str] = (),
+    unlisted: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield a sentence for each thing that is in the way of publishing `version` as `tag`.
 
@@ -20,6 +26,7 @@ def obstacles(
         version: That of pyproject.toml.
         address: Where the repository is, as pyproject.toml has it.
         changes: The text of the changelog.
+        links: What else in pyproject.toml leads to the repository.
         unlisted: What the version has and the list of what is promised has not.
     """
     if tag != f"v{version}":
@@ -45,3 +52,6 @@ def obstacles(
             f"{address} is a placeholder: write the address of the repository into pyproject.toml "
             "(project.urls, and the substitutions of the README)."
         )
+    for each in links:
+        if not each.startswith(f"{address}/") and each != address:
+            yield f"{each} is not in {address}: one replacement in pyproject.toml has to reach all."

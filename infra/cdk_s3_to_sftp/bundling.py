@@ -134,9 +134,9 @@ def _manifest(bundle: Path) -> dict[str, object]:
             with zipfile.ZipFile(bundle) as archive:
                 text = archive.read(MANIFEST)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
+        lacking = f"without {MANIFEST}" if bundle.exists() else "which does not exist"
         raise InvalidArgument(
-            "code",
-            f"must be a bundle as {_PACKAGE} writes it, got {bundle}, without {MANIFEST}",
+            "code", f"must be a bundle as {_PACKAGE} writes it, got {bundle}, {lacking}"
         ) from error
     manifest: dict[str, object] = json.loads(text)
     return manifest

@@ -48,6 +48,8 @@ LOGIN = {"username", "password", "private_key", "passphrase", "ssh_username", "s
 _AFTER_KEY = re.compile(r"(AAAA[^,\n]*),")
 """A comma that separates keys, unlike those in the list of host names before a key."""
 
+_STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
+
 
 class InvalidFile(Exception):
     """A partner's file is invalid. The message names the file and the key."""
@@ -75,6 +77,16 @@ class Values:
         """Return the value, which must be set."""
         if not (value := self.text(key)):
             raise InvalidArgument(key, "is not set")
+        return value
+
+    def stack_name(self) -> str:
+        """Return the name of the stack, as CloudFormation demands it."""
+        value = self.required("stack_name")
+        if not _STACK_NAME.fullmatch(value):
+            raise InvalidArgument(
+                "stack_name",
+                f"must be letters, digits and hyphens, a letter first, 128 at most, got {value!r}",
+            )
         return value
 
     def number(self, key: str) -> int:
@@ -160,9 +172,14 @@ def read_values(context: Node, default: Path) -> Values:
     if named and not (written.get("stack_name") or texts.get("stack_name")):
         raise InvalidFile(
             f"{file.name}: stack_name is not set. A second partner needs a name of its own, or it would "
-            f"take over the stack of the first. Write {in_toml('stack_name')}"
+            f'take over the stack of the first. Write stack_name = "{_name_for(file)}"'
         )
     return Values(file, written, texts)
+
+
+def _name_for(file: Path) -> str:
+    """Return a name for the stack of a further partner: not the default, which the first one may have."""
+    return STACK_NAME + "".join(word.capitalize() for word in re.findall("[A-Za-z0-9]+", file.stem))
 
 
 def read_file(file: Path) -> dict[str, str]:

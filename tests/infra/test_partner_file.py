@@ -168,8 +168,11 @@ def test_second_partner_has_its_own_file_and_stack(main: Main, tmp_path: Path) -
 def test_second_partner_without_a_stack_name_is_refused(main: Main, tmp_path: Path) -> None:
     file = tmp_path / "insurer.toml"
     file.write_text(PARTNER.replace('stack_name = "Bank"', ""))
-    with pytest.raises(SystemExit, match=r"^insurer\.toml: stack_name is not set\. A second partner needs"):
+    with pytest.raises(
+        SystemExit, match=r"^insurer\.toml: stack_name is not set\. A second partner needs"
+    ) as caught:
         main(partner=str(file))
+    assert str(caught.value).endswith('Write stack_name = "S3ToSftpInsurer"')  # not that of the first
 
 
 def test_missing_partner_file_is_named(main: Main) -> None:

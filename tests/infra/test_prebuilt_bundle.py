@@ -111,6 +111,12 @@ def test_directory_without_manifest_is_refused(tmp_path: Path, synthesise: Synth
     )
 
 
+def test_bundle_that_does_not_exist_is_called_missing(tmp_path: Path, synthesise: Synthesise) -> None:
+    path = tmp_path / "package.zip"
+    with pytest.raises(InvalidArgument, match=rf"got {path}, which does not exist$"):
+        synthesise(code=lambda_.Code.from_asset(str(path)))
+
+
 def test_inline_code_is_refused(synthesise: Synthesise) -> None:
     with pytest.raises(InvalidArgument, match="got inline code"):
         synthesise(code=lambda_.Code.from_inline("pass"))

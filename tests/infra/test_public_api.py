@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from release import schema_fields
-from release.project import REPOSITORY
-from release.public_api import PATH, breaks, names
+from release.project import REPOSITORY, NotReady
+from release.public_api import PATH, breaks, names, write
 
 PROMISED = PATH.read_text().splitlines()
 
@@ -19,8 +20,21 @@ def test_nothing_that_was_promised_has_changed() -> None:
     broken = breaks(PROMISED, names())
     assert broken == [], (
         "This breaks users: docs/reference/versioning.md. If it is meant to (a new major version, or a "
-        "release candidate), run `python -m release.public_api`, and say so in CHANGELOG.md."
+        "release candidate), run `python -m release.public_api --breaking`, and say so in CHANGELOG.md."
     )
+
+
+def test_writing_the_list_adds_what_is_new_and_keeps_what_is_gone(tmp_path: Path) -> None:
+    """Otherwise a step of every release would take promises back unseen."""
+    path = tmp_path / "list.txt"
+    path.write_text("command no-such-command\n")
+    with pytest.raises(NotReady, match="gone: command no-such-command"):
+        write(path, now={"command new"})
+    assert path.read_text() == "command no-such-command\n"
+    write(path, now={"command new", "command no-such-command"})
+    assert path.read_text() == "command new\ncommand no-such-command\n"
+    write(path, now={"command new"}, breaking=True)
+    assert path.read_text() == "command new\n"
 
 
 def test_list_has_every_kind_of_surface() -> None:

@@ -125,6 +125,11 @@ def test_one_context_value_can_contain_several_host_keys(main: Main, separator: 
             "bundling must be one of auto, local, docker, got 'podman'. Set it with -c bundling=auto",
         ),
         ({"stack_name": ""}, "stack_name is not set. Set it with -c stack_name=S3ToSftp"),
+        (
+            {"stack_name": "to bank"},
+            "stack_name must be letters, digits and hyphens, a letter first, 128 at most, got 'to bank'. "
+            "Set it with -c stack_name=S3ToSftp",
+        ),
     ],
     ids=lambda value: (
         " ".join(f"{key}={given}" for key, given in value.items()) if isinstance(value, dict) else None

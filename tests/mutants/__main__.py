@@ -25,6 +25,10 @@ def main() -> int:
     parser.add_argument("--only", default="", help="mutants whose name (or function) or file has this text")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="mutants at a time")
     asked = parser.parse_args()
+    if asked.workers < 1:
+        parser.error(f"--workers must be at least 1, got {asked.workers}")
+    if not _any_matches(asked.set, asked.only):
+        parser.error(f"no mutant has {asked.only!r} in its name, function or file")
     begun = time.monotonic()
     good = True
     if asked.set != "chosen":
@@ -34,6 +38,13 @@ def main() -> int:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{time.monotonic() - begun:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of CPU")
     return 0 if good else 1
+
+
+def _any_matches(which: str | None, text: str) -> bool:
+    """A misspelt name would run nothing, and so let nothing survive."""
+    named = which != "chosen" and _matching(named_mutants(), text)
+    chosen = which != "named" and any(each.narrowed_to(text).functions for each in selection().groups)
+    return bool(named or chosen)
 
 
 def _matching(mutants: Sequence[NamedMutant], text: str) -> list[NamedMutant]:

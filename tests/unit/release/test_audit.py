@@ -15,7 +15,7 @@ import pytest
 
 from release import audit as audit_module
 from release.audit import Audit, NoAnswer, audit, read, report
-from release.project import REPOSITORY
+from release.project import REPOSITORY, NotReady
 
 LOCK = "six==1.17.0 --hash=sha256:" + "0" * 64 + "\nzlib-ng==1.0.0 --hash=sha256:" + "1" * 64 + "\n"
 VULNERABILITY = {
@@ -105,6 +105,26 @@ def test_no_answer_is_neither_an_error_nor_a_clean_result(lock: Path, nobody: tu
     (line,) = report(lock, answer)
     assert line.startswith(f"{lock}: NOT AUDITED, no database answers here (")
     assert "refused" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("six==1.17.0\n", "does not contain a hash"),
+        ("six===1 ==\n", "contains invalid specifier"),
+        (None, "invalid requirements input"),
+    ],
+)
+def test_lock_that_cannot_be_read_is_an_error(
+    lock: Path, nobody: tuple[str, ...], text: str | None, said: str
+) -> None:
+    """It would look as if no database had answered, each week, and nothing would be audited any longer."""
+    if text is None:
+        lock.unlink()
+    else:
+        lock.write_text(text)
+    with pytest.raises(NotReady, match=f"(?s){lock}.*{said}"):
+        audit(lock, [nobody])
 
 
 def test_second_database_is_asked_where_the_first_does_not_answer(

@@ -86,6 +86,12 @@ class TestThin:
         layers = {path.parent.name for path in (REPOSITORY / "tests").glob("*/__init__.py")}
         assert layers - {"support", "mutants"} == {"unit", "infra", "integration", "e2e", "docs"}
 
+    def test_generated_pages_are_compared_before_they_are_written_anew(self) -> None:
+        """`make docs` writes what `make test-docs` compares: after it, nothing can be stale."""
+        called = [shlex.split(command) for _, command in runs() if "test-docs" in command]
+        assert called
+        assert [each for each in called if "docs" in each[: each.index("test-docs")]] == []
+
     def test_matrix_has_every_python_that_the_distribution_names(self) -> None:
         project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
         named = [each.rpartition(" :: ")[2] for each in project["classifiers"] if ":: Python :: 3." in each]
