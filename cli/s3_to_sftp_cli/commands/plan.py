@@ -34,7 +34,9 @@ _RULES = {
 @click.command("plan")
 @click.argument("key", type=NOT_EMPTY)
 @bucket_option
-@click.option("--version-id", type=NOT_EMPTY, metavar="ID", help="VersionId. Default: the current version.")
+@click.option(
+    "--version", "version_id", type=NOT_EMPTY, metavar="ID", help="VersionId. Default: the current version."
+)
 @shared_options
 def plan_command(context: Context, key: str, bucket: str | None, version_id: str | None) -> int:
     """Show what a delivery of an object would do now: names, order, and files beside it.

@@ -179,7 +179,7 @@ def test_version_that_is_asked_for_is_that_of_the_ledger(function: Function) -> 
     text = function.cli.run("plan", version.key).stdout
     assert "ledger      DELIVERED" in text
     assert function.events[-1].items() >= {"etag": "e", "sequencer": "0A"}.items()
-    function.cli.run("plan", version.key, "--version-id", "v1")
+    function.cli.run("plan", version.key, "--version", "v1")
     assert function.events[-1]["version_id"] == "v1"
     assert "sequencer" not in function.events[-1]
 

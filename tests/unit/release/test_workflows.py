@@ -32,7 +32,7 @@ ALSO_WRITES = {
 
 def runs() -> Iterator[tuple[str, str]]:
     for name, job in JOBS.items():
-        yield from ((name, step["run"]) for step in job["steps"] if "run" in step)
+        yield from ((name, step["run"]) for step in job.get("steps", ()) if "run" in step)
 
 
 def targets_of(command: str) -> set[str]:
@@ -99,6 +99,21 @@ class TestThin:
         assert matrix == {"python": named, "cdk": ["oldest", "newest"]}
 
 
+class TestCalled:
+    """A workflow that another one calls has the context of the caller."""
+
+    CALLED = tuple(name for name, each in WORKFLOWS.items() if "workflow_call" in each[True])
+
+    def test_there_is_one(self) -> None:
+        assert self.CALLED == ("ci.yml",)
+
+    @pytest.mark.parametrize("name", CALLED)
+    def test_it_does_not_wait_for_its_caller(self, name: str) -> None:
+        groups = {file: each["concurrency"]["group"].split("$")[0] for file, each in WORKFLOWS.items()}
+        assert groups.pop(name) not in {"", *groups.values()}
+        assert "github.workflow" not in WORKFLOWS[name]["concurrency"]["group"]
+
+
 class TestGuarded:
     @pytest.mark.parametrize("name", WORKFLOWS)
     def test_workflow_grants_nothing_and_has_a_concurrency_group(self, name: str) -> None:
@@ -107,11 +122,11 @@ class TestGuarded:
 
     @pytest.mark.parametrize("name", JOBS)
     def test_job_has_a_timeout_and_the_least_permissions(self, name: str) -> None:
-        assert 0 < JOBS[name]["timeout-minutes"] <= 180
+        assert "uses" in JOBS[name] or 0 < JOBS[name]["timeout-minutes"] <= 180
         assert JOBS[name]["permissions"] == ALSO_WRITES.get(name, {"contents": "read"})
 
     def test_actions_are_pinned_by_commit_with_their_version_beside(self) -> None:
-        uses = [line for path in FILES for line in path.read_text().splitlines() if "uses:" in line]
+        uses = [line for path in FILES for line in path.read_text().splitlines() if "- uses:" in line]
         pins = [
             re.fullmatch(r" +- uses: ([\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)", line) for line in uses
         ]
@@ -123,10 +138,11 @@ class TestGuarded:
             commits[pin[1]].add((pin[2], pin[3]))
         assert {action: found for action, found in commits.items() if len(found) != 1} == {}
 
-    def test_nothing_is_published_before_it_was_examined_and_attested(self) -> None:
+    def test_nothing_is_published_before_it_was_tested_examined_and_attested(self) -> None:
         jobs = WORKFLOWS["release.yml"]["jobs"]
-        assert [jobs[name].get("needs") for name in ("build", "attest", "index", "page")] == [
-            None, "build", "attest", "index",
+        assert jobs["ci"]["uses"] == "$/.github/workflows/ci.yml"
+        assert [jobs[name].get("needs") for name in ("ci", "build", "attest", "index", "page")] == [
+            None, "ci", "build", "attest", "index",
         ]  # fmt: skip
         assert any("make release-check TAG=" in step.get("run", "") for step in jobs["build"]["steps"])
         assert WORKFLOWS["release.yml"][True] == {"push": {"tags": ["v*"]}}  # YAML 1.1 reads `on` as True
