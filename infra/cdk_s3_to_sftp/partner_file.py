@@ -179,7 +179,8 @@ def read_values(context: Node, default: Path) -> Values:
 
 def _name_for(file: Path) -> str:
     """Return a name for the stack of a further partner: not the default, which the first one may have."""
-    return STACK_NAME + "".join(word.capitalize() for word in re.findall("[A-Za-z0-9]+", file.stem))
+    words = re.findall("[A-Za-z0-9]+", file.stem) or ["2"]
+    return STACK_NAME + "".join(word.capitalize() for word in words)
 
 
 def read_file(file: Path) -> dict[str, str]:

@@ -165,14 +165,17 @@ def test_second_partner_has_its_own_file_and_stack(main: Main, tmp_path: Path) -
     assert main(partner=str(file))["name"] == "Insurer"
 
 
-def test_second_partner_without_a_stack_name_is_refused(main: Main, tmp_path: Path) -> None:
-    file = tmp_path / "insurer.toml"
+@pytest.mark.parametrize(("stem", "suggested"), [("insurer", "S3ToSftpInsurer"), ("保险", "S3ToSftp2")])
+def test_second_partner_without_a_stack_name_is_refused(
+    main: Main, tmp_path: Path, stem: str, suggested: str
+) -> None:
+    file = tmp_path / f"{stem}.toml"
     file.write_text(PARTNER.replace('stack_name = "Bank"', ""))
     with pytest.raises(
-        SystemExit, match=r"^insurer\.toml: stack_name is not set\. A second partner needs"
+        SystemExit, match=rf"^{stem}\.toml: stack_name is not set\. A second partner needs"
     ) as caught:
         main(partner=str(file))
-    assert str(caught.value).endswith('Write stack_name = "S3ToSftpInsurer"')  # not that of the first
+    assert str(caught.value).endswith(f'Write stack_name = "{suggested}"')  # not that of the first
 
 
 def test_missing_partner_file_is_named(main: Main) -> None:
