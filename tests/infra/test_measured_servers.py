@@ -175,17 +175,17 @@ def test_default_rules_contradict_none_of_the_six_servers(file: Path) -> None:
         pytest.param(
             DeliveryRules(name="{name}", max_name_length=64, temporary="{name}.partial"),
             {"longest_name": 64},
-            f"temporary is '{{name}}.partial', which makes names of up to 100 characters, 28 of them added "
+            f"temporary is '{{name}}.partial', which makes names of up to 108 characters, 36 of them added "
             f"while a "
             f"file is written, but {SHOWED} that it takes names of 64 characters at most: set "
-            "max_name_length=28.",
+            "max_name_length=20.",
             id="temporary names",
         ),
         pytest.param(
             DeliveryRules(name="{name}", temporary="{name}.partial"),
             {"longest_name": 64},
             f"max_name_length is not given, but {SHOWED} that it takes names of 64 characters at most: set "
-            "max_name_length=28.",
+            "max_name_length=20.",
             id="names, with temporary ones",
         ),
         pytest.param(
@@ -202,7 +202,7 @@ def test_default_rules_contradict_none_of_the_six_servers(file: Path) -> None:
                 companions=[Companion.marker("{stem}.completely-done")],
             ),
             {"longest_name": 64},
-            "temporary is '{name}.prg', which makes names of up to 72 characters, 28 of them added",
+            "temporary is '{name}.prg', which makes names of up to 80 characters, 36 of them added",
             id="temporary names of companions",
         ),
         pytest.param(
@@ -267,7 +267,7 @@ def test_rule_that_the_server_does_not_keep_is_refused(
         (DeliveryRules(mode=0o640), {"answers": {"set_mode": 8}, "takes_mode": False}),
         (DeliveryRules(mode=0o640, require_attributes=True), {"takes_mode": None}),
         (DeliveryRules(name="{name}", max_name_length=64), {"longest_name": 64}),
-        (DeliveryRules(name="{name}", max_name_length=28, temporary="{name}.partial"), {"longest_name": 64}),
+        (DeliveryRules(name="{name}", max_name_length=20, temporary="{name}.partial"), {"longest_name": 64}),
         (DeliveryRules(name="{name}", max_name_length=64, temporary="{name}"), {"longest_name": 64}),
         (
             DeliveryRules(name="{name}", max_name_length=57, companions=[Companion.checksum("sha256")]),

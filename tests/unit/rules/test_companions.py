@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, reject
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists
@@ -113,6 +113,7 @@ def test_those_before_come_first_and_each_group_keeps_its_order() -> None:
     assert [each.path[-1] for each in plan.companions_after] == ["2", "4"]
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much])  # many keys are refused
 @given(KEYS, FACTS, st.sampled_from(ENCODINGS))
 def test_content_is_in_its_encoding_or_the_object_is_refused(
     key: str, facts: PlanFacts, encoding: str

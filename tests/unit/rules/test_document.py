@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, reject
+from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists
@@ -62,6 +62,7 @@ def rules_of(draw: st.DrawFn) -> DeliveryRules:
         reject()
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much])  # many rules are refused
 @given(st.one_of(st.none(), rules_of()), st.dictionaries(st.text(max_size=4), rules_of(), max_size=2))
 def test_document_is_read_as_it_was_written(
     partner: DeliveryRules | None, sources: dict[str, DeliveryRules]
@@ -90,6 +91,7 @@ def outcome_of(rules: DeliveryRules, facts: PlanFacts) -> DeliveryPlan | str:
         return str(refused)
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much])  # many rules are refused
 @given(rules_of())
 def test_rules_that_are_read_plan_the_same(rules: DeliveryRules) -> None:
     again = RulesDocument.from_text(RulesDocument(partner=rules, sources={}).as_text()).partner

@@ -704,7 +704,11 @@ def test_stream_refused_after_the_upload_lowers_the_limit() -> None:
 def test_hanging_stream_does_not_delay_the_failure_of_the_upload(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    hangs, let_go = threading.Event(), threading.Event()
+    begun, hangs, let_go = threading.Event(), threading.Event(), threading.Event()
+
+    def begin() -> None:
+        begun.set()
+        waiting_for(hangs)()
 
     def hang() -> None:
         hangs.set()
@@ -712,10 +716,11 @@ def test_hanging_stream_does_not_delay_the_failure_of_the_upload(
 
     env = SftpEnvironment(
         scripts={
-            0: at(Request.WRITE, 1, waiting_for(hangs), silent_at(Request.WRITE)),
+            0: at(Request.WRITE, 1, begin, silent_at(Request.WRITE)),
             1: at(Request.WRITE, 1, hang),
         }
     )
+    env.before_connect[1] = waiting_for(begun)  # the first stream has the first range
     pool = env.pool(2)
     with pytest.raises(ConnectionLost):
         send(pool)
