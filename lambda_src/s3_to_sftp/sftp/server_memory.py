@@ -47,7 +47,7 @@ class ServerMemory:
 
     def note_refused(self, number: int, reason: Exception, *, standing: Collection[int]) -> None:
         """Learn that the partner does not accept this connection beside those that stand."""
-        self._most_open = _connections(standing)  # more than that were accepted once, and are no longer
+        self._most_open = _connections(standing)  # an earlier, higher count is obsolete
         if number in self._beside:
             self._at_once = 1 + len(self._beside & set(standing))
         self._known.forget(f"it does not accept all streams ({reason})")

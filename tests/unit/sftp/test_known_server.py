@@ -561,7 +561,7 @@ def test_refused_stream_is_a_contradiction(env: SftpEnvironment, known: MemoryKn
     assert known.known.connections < STREAMS
 
 
-def test_connections_that_are_refused_now_are_not_told_as_accepted_later(
+def test_refused_connections_are_not_reported_as_accepted_later(
     env: SftpEnvironment, known: MemoryKnownServers
 ) -> None:
     def refuse() -> None:
@@ -569,20 +569,20 @@ def test_connections_that_are_refused_now_are_not_told_as_accepted_later(
 
     now = 0.0
     client = client_of(env, known, clock=lambda: now)
-    told = []
+    reported = []
     for _ in range(2):
         upload(client)
         wait_for_streams()
         client.end_of_invocation(keep_first=True)
         assert known.known is not None
-        told.append(known.known.connections)
+        reported.append(known.known.connections)
         env.before_connect = {2: refuse, 3: refuse}
-    now = 3600.0  # refused connections may be tried again, and none was
+    now = 3600.0  # the pause after a refusal is over; no connection has been retried yet
     send_small(client)
     client.end_of_invocation(keep_first=True)
     assert known.known is not None
-    told.append(known.known.connections)
-    assert told == [STREAMS, 2, 2]
+    reported.append(known.known.connections)
+    assert reported == [STREAMS, 2, 2]
 
 
 def test_extension_that_is_gone_is_a_contradiction(env: SftpEnvironment, known: MemoryKnownServers) -> None:
