@@ -34,6 +34,7 @@ from local.sftp_server import RunningServer
 from tests.support.e2e.bundles import Bundles
 from tests.support.e2e.changing_app import synthesise
 from tests.support.e2e.stack_environment import last_lines, redrive, wait_until
+from tests.support.partner import contents_below
 from tests.support.restartable_server import RestartableServer
 
 PAUSE_SECONDS = 0.2
@@ -177,12 +178,7 @@ class Stage:
     def arrived(self, *roots: Path) -> dict[str, bytes]:
         """What the servers with these folders have in the directory of this stack, temporary files too."""
         folders = [root / self.state["name"].lower() for root in roots]
-        return {
-            path.relative_to(folder).as_posix(): path.read_bytes()
-            for folder in folders
-            for path in folder.rglob("*")
-            if path.is_file()
-        }
+        return {name: data for folder in folders for name, data in contents_below(folder).items()}
 
     def assert_all_delivered_once(self, keys: list[str], partner: str = "Bank", *more_roots: Path) -> None:
         """Waits until the queue is empty, duplicates included, and asserts one delivery and one file each.

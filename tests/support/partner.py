@@ -114,7 +114,11 @@ def upload(client: SftpClient, source: RangeReader, path: str, *, temporary: str
 
 def contents_below(root: Path) -> dict[str, bytes]:
     """Return name and bytes of every file on the partner's disk, temporary ones included."""
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files_below(root)}
+    while True:
+        try:
+            return {path.relative_to(root).as_posix(): path.read_bytes() for path in files_below(root)}
+        except FileNotFoundError:
+            continue  # a server whose client has gone still removes or renames what it was asked to
 
 
 def connections(server: RunningServer) -> int:
