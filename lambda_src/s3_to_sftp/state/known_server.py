@@ -196,7 +196,11 @@ class DynamoKnownServers:
         if not written.host_key:
             return replace(shown, **minds)
         if not written.is_same_server(host_key=shown.host_key, version=shown.version):
-            return shown if self._age() >= _OTHER_SERVER_SECONDS else None
+            if self._age() >= _OTHER_SERVER_SECONDS:
+                return replace(shown, **minds)
+            # The next connection may lead to the other one again: what that minds, none is asked.
+            both = replace(written, **minds)
+            return both if both != written else None
         if self._is_contradicted:
             return replace(shown, at_once=shown.at_once or written.at_once, **minds)
         if self._age() >= KNOWN_FOR_SECONDS:

@@ -320,6 +320,37 @@ def test_warm_function_does_not_rely_on_what_has_expired(function: Start, clock:
     assert not known.allows_streams_at_once()
 
 
+@pytest.mark.parametrize("hours", [0, 1])
+def test_shortcuts_that_another_server_refuses_are_not_tried_again(
+    hours: int, function: Start, table: Table, clock: Clock
+) -> None:
+    function()[0].learn(SHOWN)
+    clock.now += hours * HOUR
+    known = function()[0]
+    known.forget("it hung up", by_shortcut=True)
+    known.learn(replace(SHOWN, version="SSH-2.0-OpenSSH_10.0"))
+    later = function()[0].current()
+    assert later is not None
+    assert later.refuses_shortcuts
+    assert later.version == ("SSH-2.0-OpenSSH_10.0" if hours else SHOWN.version)
+    function()[0].learn(SHOWN)
+    function()[0].learn(replace(SHOWN, version="SSH-2.0-OpenSSH_10.0"))
+    assert table.puts == 2
+
+
+def test_other_server_that_hangs_up_again_and_again_before_it_speaks_is_waited_for(function: Start) -> None:
+    function()[0].learn(SHOWN)
+    refuses = []
+    for _ in range(3):
+        known = function()[0]
+        known.forget("it hung up", unheard=True)
+        known.learn(replace(SHOWN, host_key="SHA256:other"))
+        later = function()[0].current()
+        assert later is not None
+        refuses.append(later.refuses_shortcuts)
+    assert refuses == [False, False, True]
+
+
 @pytest.mark.parametrize("other", [{"host_key": "SHA256:other"}, {"version": "SSH-2.0-OpenSSH_10.0"}])
 def test_another_server_takes_the_place_once_an_hour(
     other: dict[str, Any], function: Start, table: Table, clock: Clock
