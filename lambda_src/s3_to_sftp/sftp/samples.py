@@ -33,10 +33,15 @@ class Samples:
             with self._lock:
                 self._of[number] = offset + len(data) - len(rest), rest[:_BYTES]
 
+    def forget(self, number: int) -> None:
+        """Learn that this stream has failed: what it has written is written again, and may not be there."""
+        with self._lock:
+            self._of.pop(number, None)
+
     def tell_of(self, number: int) -> bool:
         """Return whether they show something of this stream beside the first one.
 
-        Nothing was noted of one that came too late for a block, or got zeros alone.
+        Nothing is noted of one that came too late for a block, got zeros alone, or has failed.
         """
         with self._lock:
             return {0, number} <= self._of.keys()

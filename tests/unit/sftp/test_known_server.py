@@ -28,7 +28,7 @@ from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.known_servers import MemoryKnownServers
 from tests.support.odd_servers import IgnoresOffsets, KeepsConnectionsApart, OneHandle, WipesAtOpen
 from tests.support.scripted_server import Asked, ScriptedServer, status
-from tests.support.sending import DATA, SEGMENT, TEMPORARY, Bytes
+from tests.support.sending import DATA, SEGMENT, TEMPORARY, Bytes, at, waiting_for
 from tests.support.sftp_environment import (
     CHANNEL,
     SERVER,
@@ -559,6 +559,22 @@ def test_refused_stream_is_a_contradiction(env: SftpEnvironment, known: MemoryKn
     assert known.known is not None
     assert 0 < known.known.at_once < STREAMS
     assert known.known.connections < STREAMS
+
+
+def test_connection_that_we_close_ourselves_is_no_contradiction(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    reads, is_closed = threading.Event(), threading.Event()
+    env.scripts[1] = at(Request.READ, 1, lambda: (reads.set(), waiting_for(is_closed)()))
+    source = Bytes()
+    source.until = reads.is_set
+    client = client_of(env, known, 2)
+    client.upload(UploadRequest(source=source, temporary=TEMPORARY))
+    client.end_of_invocation(keep_first=True)
+    is_closed.set()
+    wait_for_streams()
+    assert known.forgotten == []
+    assert client._pool.streams(1) == [1]
 
 
 def test_refused_connections_are_not_reported_as_accepted_later(
