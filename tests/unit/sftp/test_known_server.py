@@ -651,6 +651,35 @@ def test_open_files_that_a_server_accepts_are_learned_and_used(env: SftpEnvironm
     assert known.known.files == 2
 
 
+def test_open_files_that_others_have_found_out_are_not_told_anew(env: SftpEnvironment) -> None:
+    known = MemoryKnownServers(replace(KNOWN, files=2))
+    told: list[int] = []
+    learn = known.learn
+
+    def note(shown: KnownServer | None) -> None:
+        assert shown is not None
+        told.append(shown.files)
+        learn(shown)
+
+    known.learn = note  # type: ignore[method-assign]
+    now = 0.0
+    client = client_of(env, known, clock=lambda: now)
+    for _ in range(2):
+        send_small(client)
+        client.end_of_invocation(keep_first=True)
+        now += 600.0  # then twice as many are sent at a time
+    assert told == [0, 4]
+
+
+def test_one_file_does_not_show_how_many_may_be_open(env: SftpEnvironment) -> None:
+    known = MemoryKnownServers()
+    client = client_of(env, known)
+    send_small(client)
+    client.end_of_invocation(keep_first=False)
+    assert known.known is not None
+    assert known.known.files == 0
+
+
 def test_nothing_is_told_of_a_server_that_was_not_reached(known: MemoryKnownServers) -> None:
     told: list[KnownServer | None] = []
     known.learn = told.append  # type: ignore[method-assign]

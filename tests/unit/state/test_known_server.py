@@ -12,8 +12,14 @@ from botocore.exceptions import ClientError
 from s3_to_sftp.errors import LedgerError, LoginRefused
 from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.outcomes import CircuitOpen
+from s3_to_sftp.sftp.open_files import FILES_AT_A_TIME
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
-from s3_to_sftp.state.known_server import KNOWN_FOR_SECONDS, DynamoKnownServers, known_server_keys
+from s3_to_sftp.state.known_server import (
+    KNOWN_FOR_SECONDS,
+    MOST_FILES,
+    DynamoKnownServers,
+    known_server_keys,
+)
 from tests.support.memory_table import MemoryTable
 
 SERVER, USER = "sftp.partner.example:22", "acme"
@@ -239,6 +245,25 @@ def test_limit_of_connections_at_once_is_tried_again_later(function: Start, cloc
         assert later is not None
         limits.append(later.at_once)
     assert limits == [4, 0]
+
+
+@pytest.mark.parametrize(("files", "then"), [(0, [0, 0]), (1, [2, 4]), (48, [64, 64])])
+def test_limit_of_open_files_is_tried_again_later(
+    files: int, then: list[int], function: Start, clock: Clock
+) -> None:
+    function()[0].learn(replace(SHOWN, files=files))
+    limits = []
+    for _ in range(2):
+        clock.now += KNOWN_FOR_SECONDS * 0.6
+        function()[0].learn(replace(SHOWN, files=0))
+        later = function()[0].current()
+        assert later is not None
+        limits.append(later.files)
+    assert limits == then
+
+
+def test_no_more_open_files_are_remembered_than_are_sent_at_a_time() -> None:
+    assert MOST_FILES == FILES_AT_A_TIME
 
 
 def test_refused_shortcuts_stay_known(function: Start) -> None:
