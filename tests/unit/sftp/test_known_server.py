@@ -561,6 +561,30 @@ def test_refused_stream_is_a_contradiction(env: SftpEnvironment, known: MemoryKn
     assert known.known.connections < STREAMS
 
 
+def test_connections_that_are_still_logging_in_count_as_accepted_at_once(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    is_noted = threading.Event()
+    forget = known.forget
+
+    def note(reason: str, **more: Any) -> None:
+        forget(reason, **more)
+        is_noted.set()
+
+    def refuse() -> None:
+        raise ConnectionLost("too many.", hint="")
+
+    known.forget = note  # type: ignore[method-assign]
+    env.before_connect[STREAMS - 1] = refuse
+    env.before_channel = dict.fromkeys(range(1, STREAMS - 1), waiting_for(is_noted))
+    client = client_of(env, known)
+    upload(client)
+    wait_for_streams()
+    client.end_of_invocation(keep_first=False)
+    assert known.known is not None
+    assert (known.known.at_once, known.known.connections) == (STREAMS - 1, STREAMS - 1)
+
+
 def test_connection_that_we_close_ourselves_is_no_contradiction(
     env: SftpEnvironment, known: MemoryKnownServers
 ) -> None:
