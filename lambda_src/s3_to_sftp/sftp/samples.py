@@ -14,9 +14,10 @@ _BYTES = 16
 
 
 class Samples:
-    """What to read back. Each stream notes its blocks; the first one that is not all zeros counts.
+    """What to read back. Each stream notes its blocks; the foremost one that is not all zeros counts.
 
-    Zeros show nothing: a hole is read as zeros, too.
+    Zeros show nothing: a hole is read as zeros, too. A range that another stream has left lies before a
+    stream's own first one, and may be all of it that counts when the first stream is lost.
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,8 @@ class Samples:
 
     def note(self, number: int, offset: int, block: Piece) -> None:
         """Learn that this stream is about to write a block at this offset."""
-        if number in self._of or block is NOT_READY:
+        foremost = self._of.get(number)
+        if block is NOT_READY or (foremost is not None and offset >= foremost[0]):
             return
         data = bytes(block)
         rest = data.lstrip(b"\0")

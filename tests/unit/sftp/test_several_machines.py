@@ -12,6 +12,7 @@ import pytest
 
 from s3_to_sftp.errors import ConnectionLost, RequestRefused
 from s3_to_sftp.sftp.protocol import OPEN_READ, OPEN_WRITE, Answer, Request, Status
+from s3_to_sftp.sftp.samples import Samples
 from tests.support.odd_servers import Spool, flags_of
 from tests.support.scripted_server import Asked, ScriptedServer, silent_at, status
 from tests.support.sending import (
@@ -291,3 +292,15 @@ def test_block_that_never_arrived_is_no_sign_of_another_machine() -> None:
     assert sent.acknowledged > 0
     assert env.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
     assert pool.limit == 2, "nothing is wrong with stream 1"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_range_that_a_stream_takes_over_from_a_failed_one_is_looked_at(*, is_there: bool) -> None:
+    # It lies before the stream's own first range, which is behind what counts when the first stream is lost.
+    server = ScriptedServer()
+    server.files["file"] = bytearray((b"a" if is_there else b"\0") * 16 + b"b" * 16)
+    samples = Samples()
+    samples.note(2, 16, b"b" * 16)
+    samples.note(2, 0, b"a" * 16)
+    session = server.session()
+    assert session.run_one(samples.are_there(session, "file", below=16)) == is_there
