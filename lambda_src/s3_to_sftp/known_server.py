@@ -32,7 +32,7 @@ class KnownServer:
         streams: Whether it keeps together what several connections write into one file; None: not known.
         resume: Whether a file can be resumed over a later connection; None: not known.
         replaces: Whether a rename replaces an existing file.
-        files: So many open files it accepts on one connection.
+        files: So many open files it accepts on one connection; 0: not known.
         refuses_shortcuts: Whether a connection that took all this for granted has failed.
         unheard: How many such connections have ended before it had said anything, for whatever reason.
     """

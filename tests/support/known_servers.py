@@ -38,6 +38,7 @@ class MemoryKnownServers:
         self.known = None
 
     def learn(self, shown: KnownServer | None) -> None:
-        if shown is not None and shown.streams is None and self.known is not None:
-            shown = replace(shown, streams=self.known.streams)  # it was not asked
+        if shown is not None and self.known is not None:  # what it was not asked stays
+            streams = self.known.streams if shown.streams is None else shown.streams
+            shown = replace(shown, streams=streams, files=shown.files or self.known.files)
         self.known = shown or self.known

@@ -270,7 +270,7 @@ class SftpClient:
         """
         if self._known is not None:
             limit = self._limits.get(self._pool.host_key_fingerprint)
-            self._pool.learn(files=None if limit is None else limit.value)
+            self._pool.learn(files=None if limit is None else limit.found)
         self._pool.end_of_invocation(keep_first=keep_first)
 
     def close(self) -> None:

@@ -45,7 +45,8 @@ class Limit:
         self._clock = clock
         self._value = min(known or FILES_AT_A_TIME, FILES_AT_A_TIME)
         self._since = clock()
-        self._unconfirmed: int | None = None  # what it was before it was lowered
+        self._unconfirmed: tuple[int, bool] | None = None  # what it was before it was lowered
+        self._is_found = False
 
     @property
     def value(self) -> int:
@@ -53,14 +54,20 @@ class Limit:
         if self._value < FILES_AT_A_TIME and self._clock() - self._since >= _GROWS_AFTER_SECONDS:
             self._value = min(2 * self._value, FILES_AT_A_TIME)
             self._since = self._clock()
+            self._is_found = True
         return self._value
+
+    @property
+    def found(self) -> int | None:
+        """Files at a time, if that is not just what was known at the beginning."""
+        return self._value if self._is_found else None
 
     def lower(self, to: int, refused: RequestRefused) -> None:
         """Take a refused OPEN as a sign that the server accepts no more files than this."""
         if to >= self._value:
             return
-        self._unconfirmed = self._unconfirmed or self._value
-        self._value, self._since = to, self._clock()
+        self._unconfirmed = self._unconfirmed or (self._value, self._is_found)
+        self._value, self._since, self._is_found = to, self._clock(), True
         _log.info("%s accepts only %d open files at a time: %s", self._server, to, refused.reason)
 
     def confirm(self) -> None:
@@ -70,7 +77,7 @@ class Limit:
     def restore(self) -> None:
         """Learn that a file was refused with nothing beside it, too: it was not the number of files."""
         if self._unconfirmed is not None:
-            self._value, self._unconfirmed = self._unconfirmed, None
+            (self._value, self._is_found), self._unconfirmed = self._unconfirmed, None
 
 
 def send_all(

@@ -34,10 +34,6 @@ takes for a login looks like one."""
 
 _clock = time.monotonic
 
-_NOT_KEPT_TOGETHER = TransferError(
-    "It was not shown that what several connections write is kept together.", hint="It is written again."
-)
-
 _FULL = {Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED}
 """Refusals that fewer streams do not help against."""
 
@@ -311,12 +307,14 @@ class _Transfer:
                 session.run_one(self._write_rest(session, self._take))
             self._admission.call_off()
             self._finish(session)
-            if not (self._admission.confirms() and self._is_kept_together(session)):
-                self._write_in_order(session, _NOT_KEPT_TOGETHER)
+            is_kept = self._admission.confirms() and self._is_kept_together(session)
         except RequestRefused as refused:
             if refused.code in _FULL or not self._streams.at_work():
                 raise
             self._write_in_order(session, refused)
+        else:
+            if not is_kept:
+                self._write_in_order(session, _not_kept_together())
 
     def _is_kept_together(self, session: SftpSession) -> bool:
         looking = self._looking if self._is_all_acknowledged() else None
@@ -365,14 +363,21 @@ class _Transfer:
     async def _write_rest(self, session: SftpSession, take: Callable[[], tuple[int, int] | None]) -> None:
         await self._write_own(session, await session.open_existing(self._temporary), take)
 
-    def _write_in_order(self, session: SftpSession, refused: Exception) -> None:
+    def _write_in_order(self, session: SftpSession, refused: TransferError) -> None:
         """Write it all in order: what servers want that have an object store behind them.
 
         To a new file, unless the old one holds bytes that are not sent again.
+
+        Raises:
+            TransferError: See `upload_parallel`; `refused` where no other name is left for a new file.
         """
         self._byte_ranges.abort()
         self._admission.call_off()
         self._streams.drop()
+        if not self._start and another_name(self._temporary) == self._temporary:
+            # It was begun anew before: handles of ours may lead to both names.
+            self._streams.disable(refused)
+            raise refused
         self._shown = Shown()
         self._byte_ranges = self._byte_ranges.restarted()
         if self._start:
@@ -388,3 +393,10 @@ class _Transfer:
 
     async def _write_anew(self, session: SftpSession) -> None:
         await self._write_own(session, await create(session, self._temporary), self._byte_ranges.take)
+
+
+def _not_kept_together() -> TransferError:
+    return TransferError(
+        "It was not shown that what several connections write is kept together.",
+        hint="It will be sent again over one connection.",
+    )

@@ -328,14 +328,19 @@ class ConnectionPool:
             self._closed = True
         self._drop_all()
 
-    def drop(self, number: int, *, only: Connection | None = None) -> None:
-        """Close a connection; with `only`, that one and none that has taken its place."""
+    def drop(self, number: int, *, only: Connection | None = None) -> bool:
+        """Close a connection; with `only`, that one and none that has taken its place.
+
+        Returns:
+            Whether it was still in use: the pool had not closed it before.
+        """
         with self._lock:
             connection = self._open.get(number)
             if connection is None or (only is not None and connection is not only):
-                return
+                return False
             del self._open[number]
         connection.close()
+        return True
 
     def _keep(self, number: int, connection: Connection, login: Credentials) -> None:
         connection.session.directories = self._directories

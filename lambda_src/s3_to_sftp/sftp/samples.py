@@ -14,9 +14,10 @@ _BYTES = 16
 
 
 class Samples:
-    """What to read back. Each stream notes its blocks; the first one that is not all zeros counts.
+    """What to read back. Each stream notes its blocks; the foremost one that is not all zeros counts.
 
-    Zeros show nothing: a hole is read as zeros, too.
+    Zeros show nothing: a hole is read as zeros, too. A range that another stream has left lies before a
+    stream's own first one, and may be all of it that counts when the first stream is lost.
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,8 @@ class Samples:
 
     def note(self, number: int, offset: int, block: Piece) -> None:
         """Learn that this stream is about to write a block at this offset."""
-        if number in self._of or block is NOT_READY:
+        foremost = self._of.get(number)
+        if block is NOT_READY or (foremost is not None and offset >= foremost[0]):
             return
         data = bytes(block)
         rest = data.lstrip(b"\0")
@@ -33,10 +35,15 @@ class Samples:
             with self._lock:
                 self._of[number] = offset + len(data) - len(rest), rest[:_BYTES]
 
+    def forget(self, number: int) -> None:
+        """Learn that this stream has failed: what it has written is written again, and may not be there."""
+        with self._lock:
+            self._of.pop(number, None)
+
     def tell_of(self, number: int) -> bool:
         """Return whether they show something of this stream beside the first one.
 
-        Nothing was noted of one that came too late for a block, or got zeros alone.
+        Nothing is noted of one that came too late for a block, got zeros alone, or has failed.
         """
         with self._lock:
             return {0, number} <= self._of.keys()

@@ -18,7 +18,7 @@ class ServerMemory:
     def __init__(self, known: KnownServers) -> None:
         self._known = known
         self._most_open = 0
-        self._beside: frozenset[int] = frozenset()
+        self._beside: set[int] = set()
         self._at_once = 0
         self._has_single_handle = False
         self._has_refused_streams = False
@@ -43,13 +43,15 @@ class ServerMemory:
 
     def note_beside(self, numbers: Iterable[int]) -> None:
         """Learn which connections are opened beside connection 0."""
-        self._beside = frozenset(numbers)
+        self._beside = set(numbers)
 
     def note_refused(self, number: int, reason: Exception, *, standing: Collection[int]) -> None:
         """Learn that the partner does not accept this connection beside those that stand."""
         self._most_open = _connections(standing)  # an earlier, higher count is obsolete
         if number in self._beside:
-            self._at_once = 1 + len(self._beside & set(standing))
+            # Not those that stand: others may be logging in.
+            self._beside.discard(number)
+            self._at_once = 1 + len(self._beside)
         self._known.forget(f"it does not accept all streams ({reason})")
 
     def refuses_streams(self) -> bool:

@@ -39,7 +39,7 @@ class ParallelStream(threading.Thread):
         self._source = source
         self._byte_ranges = byte_ranges
         self._path = path
-        self._note = functools.partial(samples.note, number)
+        self._samples = samples
         self.connection: Connection | None = None
         """None until it is there."""
         self.at_work = threading.Event()
@@ -57,21 +57,22 @@ class ParallelStream(threading.Thread):
                 connection.session.run_one(self._write(connection.session))
                 self._pool.touch(self.number)
         except (TransferError, PartnerError) as error:
-            self._drop(connection)
+            self._samples.forget(self.number)
+            is_lost = self._drop(connection)
             # When not even the first stream comes up, that is not because of the others.
             self._byte_ranges.wait_until_opened()
-            if not self._byte_ranges.aborted:
+            if is_lost and not self._byte_ranges.aborted:
                 self._pool.disable_stream(self.number, error)
         except BaseException as error:  # noqa: BLE001 - raised by the thread that waits for the streams
             self._drop(connection)
             self.failure = error
             self._byte_ranges.abort()
 
-    def _drop(self, connection: Connection | None) -> None:
+    def _drop(self, connection: Connection | None) -> bool:
+        """Close its connection; return False if we had closed it before: the server has not ended it then."""
         # Only its own: when this stream notices late that its delivery has failed, the next object may have
         # put another connection in the place.
-        if connection is not None:
-            self._pool.drop(self.number, only=connection)
+        return connection is None or self._pool.drop(self.number, only=connection)
 
     async def _write(self, session: SftpSession) -> None:
         handle = await session.open_existing(self._path)
@@ -82,7 +83,7 @@ class ParallelStream(threading.Thread):
             self._byte_ranges,
             self._byte_ranges.take,
             self._path,
-            note=self._note,
+            note=functools.partial(self._samples.note, self.number),
         )
 
 

@@ -26,7 +26,8 @@ _MOST_UNHEARD = 3
 """After so many connections that ended before the server had said anything, it is waited for: one with too
 many connections ends some of them, one that minds our early words ends all."""
 
-_MOST_EXTENSIONS = 64
+MOST_FILES = 64
+"""More are never sent at a time."""
 
 
 def known_server_keys(server: str, user: str) -> tuple[str, str]:
@@ -196,7 +197,11 @@ class DynamoKnownServers:
         if not written.host_key:
             return replace(shown, **minds)
         if not written.is_same_server(host_key=shown.host_key, version=shown.version):
-            return shown if self._age() >= _OTHER_SERVER_SECONDS else None
+            if self._age() >= _OTHER_SERVER_SECONDS:
+                return replace(shown, **minds)
+            # The next connection may lead to the other one again: what that minds, none is asked.
+            both = replace(written, **minds)
+            return both if both != written else None
         if self._is_contradicted:
             return replace(shown, at_once=shown.at_once or written.at_once, **minds)
         if self._age() >= KNOWN_FOR_SECONDS:
@@ -207,7 +212,9 @@ class DynamoKnownServers:
         # The record has reached half its lifetime: retry what the server refused.
         streams, at_once = completed.streams or shown.streams, 2 * completed.at_once
         at_once = at_once if at_once < completed.connections else 0
-        return replace(completed, streams=streams, at_once=at_once, refuses_shortcuts=False, unheard=0)
+        files = min(2 * completed.files, MOST_FILES)
+        completed = replace(completed, streams=streams, at_once=at_once, files=files)
+        return replace(completed, refuses_shortcuts=False, unheard=0)
 
     def _minds(self, written: KnownServer | None) -> dict[str, Any]:
         """Return what it minds, for all that is known."""

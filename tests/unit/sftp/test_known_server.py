@@ -28,7 +28,7 @@ from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.known_servers import MemoryKnownServers
 from tests.support.odd_servers import IgnoresOffsets, KeepsConnectionsApart, OneHandle, WipesAtOpen
 from tests.support.scripted_server import Asked, ScriptedServer, status
-from tests.support.sending import DATA, SEGMENT, TEMPORARY, Bytes
+from tests.support.sending import DATA, SEGMENT, TEMPORARY, Bytes, at, waiting_for
 from tests.support.sftp_environment import (
     CHANNEL,
     SERVER,
@@ -561,6 +561,46 @@ def test_refused_stream_is_a_contradiction(env: SftpEnvironment, known: MemoryKn
     assert known.known.connections < STREAMS
 
 
+def test_connections_that_are_still_logging_in_count_as_accepted_at_once(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    is_noted = threading.Event()
+    forget = known.forget
+
+    def note(reason: str, **more: Any) -> None:
+        forget(reason, **more)
+        is_noted.set()
+
+    def refuse() -> None:
+        raise ConnectionLost("too many.", hint="")
+
+    known.forget = note  # type: ignore[method-assign]
+    env.before_connect[STREAMS - 1] = refuse
+    env.before_channel = dict.fromkeys(range(1, STREAMS - 1), waiting_for(is_noted))
+    client = client_of(env, known)
+    upload(client)
+    wait_for_streams()
+    client.end_of_invocation(keep_first=False)
+    assert known.known is not None
+    assert (known.known.at_once, known.known.connections) == (STREAMS - 1, STREAMS - 1)
+
+
+def test_connection_that_we_close_ourselves_is_no_contradiction(
+    env: SftpEnvironment, known: MemoryKnownServers
+) -> None:
+    reads, is_closed = threading.Event(), threading.Event()
+    env.scripts[1] = at(Request.READ, 1, lambda: (reads.set(), waiting_for(is_closed)()))
+    source = Bytes()
+    source.until = reads.is_set
+    client = client_of(env, known, 2)
+    client.upload(UploadRequest(source=source, temporary=TEMPORARY))
+    client.end_of_invocation(keep_first=True)
+    is_closed.set()
+    wait_for_streams()
+    assert known.forgotten == []
+    assert client._pool.streams(1) == [1]
+
+
 def test_refused_connections_are_not_reported_as_accepted_later(
     env: SftpEnvironment, known: MemoryKnownServers
 ) -> None:
@@ -633,6 +673,35 @@ def test_open_files_that_a_server_accepts_are_learned_and_used(env: SftpEnvironm
     client.end_of_invocation(keep_first=False)
     assert known.known is not None
     assert known.known.files == 2
+
+
+def test_open_files_that_others_have_found_out_are_not_told_anew(env: SftpEnvironment) -> None:
+    known = MemoryKnownServers(replace(KNOWN, files=2))
+    told: list[int] = []
+    learn = known.learn
+
+    def note(shown: KnownServer | None) -> None:
+        assert shown is not None
+        told.append(shown.files)
+        learn(shown)
+
+    known.learn = note  # type: ignore[method-assign]
+    now = 0.0
+    client = client_of(env, known, clock=lambda: now)
+    for _ in range(2):
+        send_small(client)
+        client.end_of_invocation(keep_first=True)
+        now += 600.0  # then twice as many are sent at a time
+    assert told == [0, 4]
+
+
+def test_one_file_does_not_show_how_many_may_be_open(env: SftpEnvironment) -> None:
+    known = MemoryKnownServers()
+    client = client_of(env, known)
+    send_small(client)
+    client.end_of_invocation(keep_first=False)
+    assert known.known is not None
+    assert known.known.files == 0
 
 
 def test_nothing_is_told_of_a_server_that_was_not_reached(known: MemoryKnownServers) -> None:

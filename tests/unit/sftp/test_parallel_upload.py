@@ -21,13 +21,24 @@ from s3_to_sftp.errors import (
     ProtocolViolation,
     RequestRefused,
 )
+from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.sftp import parallel_upload
 from s3_to_sftp.sftp.byte_ranges import ByteRanges, first_of
 from s3_to_sftp.sftp.protocol import OPEN_WRITE, Request, Status, read_text
 from s3_to_sftp.sftp.stream_count import stream_count
 from s3_to_sftp.sftp.upload_request import TransferTuning
+from tests.support.known_servers import MemoryKnownServers
 from tests.support.odd_servers import flags_of
-from tests.support.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
+from tests.support.scripted_server import (
+    NOTHING,
+    Asked,
+    Script,
+    ScriptedServer,
+    framed,
+    refusing,
+    silent_at,
+    status,
+)
 from tests.support.sending import (
     DATA,
     PATH,
@@ -799,6 +810,31 @@ def test_failed_second_attempt_leaves_no_final_name() -> None:
     with pytest.raises(RequestRefused):
         send(env.pool(2))
     assert PATH not in env.files
+
+
+def test_second_name_is_not_used_for_a_third_file() -> None:
+    """A known server minds what it is sent at once, and takes bytes in order alone."""
+    env = environment_with_sequential_writes()
+    servers: list[ScriptedServer] = []
+
+    class Minds(ScriptedServer):
+        def recv(self) -> bytes:
+            servers.append(self)
+            if self is servers[0]:
+                raise EOFError
+            return super().recv()
+
+    env.kind = Minds
+    shown = {"host_key": env.fingerprint, "version": env.version, "login": "e3b0c44298fc1c14"}
+    known = KnownServer(**shown, extensions=(), round_trip=env.round_trip)
+    pool = env.pool(2, known=MemoryKnownServers(known))
+    with pytest.raises(RequestRefused):
+        upload_part(pool)
+    wait_for_streams()
+    assert env.files == {}
+    sent = upload_part(pool, temporary="inbox/.b.part")
+    assert sent.complete
+    assert env.files == {"inbox/.b.part": DATA}
 
 
 def test_second_attempt_reads_all_ranges_again() -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.errors import ConnectionLost
+from s3_to_sftp.errors import ConnectionLost, RequestRefused
 from s3_to_sftp.sftp.protocol import OPEN_READ, OPEN_WRITE, Answer, Request, Status
+from s3_to_sftp.sftp.samples import Samples
 from tests.support.odd_servers import Spool, flags_of
-from tests.support.scripted_server import Asked, ScriptedServer, status
+from tests.support.scripted_server import Asked, ScriptedServer, silent_at, status
 from tests.support.sending import (
     DATA,
     PATH,
@@ -138,6 +139,24 @@ def test_machines_that_undo_writes_get_one_stream_from_then_on() -> None:
     assert pool.limit == 1
 
 
+@pytest.mark.parametrize("kind", [Request.OPEN, Request.WRITE, Request.CLOSE])
+def test_refusal_while_the_file_is_written_again_is_the_outcome(kind: Request) -> None:
+    env = Balancer()
+    is_again = threading.Event()
+
+    def refuse(asked: Asked) -> bytes | None:
+        if asked.kind == Request.OPEN and "-2.part" in asked.texts[0]:
+            is_again.set()
+        return status(asked, Status.PERMISSION_DENIED) if is_again.is_set() and asked.kind == kind else None
+
+    env.scripts[0] = refuse
+    with pytest.raises(RequestRefused):
+        upload_part(env.pool(3), env.source)
+    wait_for_streams()
+    again = [path for (path,) in env.connection(0).server.paths(Request.OPEN) if "-2.part" in path]
+    assert len(again) == 1
+
+
 def healthy() -> SftpEnvironment:
     env = SftpEnvironment(proven=False)
     env.disk.directories.add("inbox")
@@ -248,3 +267,40 @@ def test_bytes_count_without_the_first_connection_where_another_one_sees_them(*,
     else:
         with pytest.raises(ConnectionLost):
             upload_part(pool, gathering())
+
+
+def test_block_that_never_arrived_is_no_sign_of_another_machine() -> None:
+    env = healthy()
+    joined, has_failed = threading.Event(), threading.Event()
+    env.before_connect[2] = waiting_for(joined)
+    env.scripts[2] = silent_at(Request.WRITE)
+    pool = env.pool(3)
+    disable_stream = pool.disable_stream
+
+    def note(number: int, reason: Exception) -> None:
+        disable_stream(number, reason)
+        has_failed.set()
+
+    pool.disable_stream = note  # type: ignore[method-assign] # notes the call
+    source = Bytes()
+    source.until = has_failed.is_set
+    source.on_range = lambda _offset: joined.set() if stream_number() == 1 else None
+    sent = upload_part(pool, source, stop=has_failed.is_set)
+    wait_for_streams()
+    assert not sent.complete
+    assert sent.temporary == TEMPORARY
+    assert sent.acknowledged > 0
+    assert env.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
+    assert pool.limit == 2, "nothing is wrong with stream 1"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_range_that_a_stream_takes_over_from_a_failed_one_is_looked_at(*, is_there: bool) -> None:
+    # It lies before the stream's own first range, which is behind what counts when the first stream is lost.
+    server = ScriptedServer()
+    server.files["file"] = bytearray((b"a" if is_there else b"\0") * 16 + b"b" * 16)
+    samples = Samples()
+    samples.note(2, 16, b"b" * 16)
+    samples.note(2, 0, b"a" * 16)
+    session = server.session()
+    assert session.run_one(samples.are_there(session, "file", below=16)) == is_there

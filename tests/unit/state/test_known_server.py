@@ -12,8 +12,14 @@ from botocore.exceptions import ClientError
 from s3_to_sftp.errors import LedgerError, LoginRefused
 from s3_to_sftp.known_server import KnownServer
 from s3_to_sftp.outcomes import CircuitOpen
+from s3_to_sftp.sftp.open_files import FILES_AT_A_TIME
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
-from s3_to_sftp.state.known_server import KNOWN_FOR_SECONDS, DynamoKnownServers, known_server_keys
+from s3_to_sftp.state.known_server import (
+    KNOWN_FOR_SECONDS,
+    MOST_FILES,
+    DynamoKnownServers,
+    known_server_keys,
+)
 from tests.support.memory_table import MemoryTable
 
 SERVER, USER = "sftp.partner.example:22", "acme"
@@ -241,6 +247,25 @@ def test_limit_of_connections_at_once_is_tried_again_later(function: Start, cloc
     assert limits == [4, 0]
 
 
+@pytest.mark.parametrize(("files", "then"), [(0, [0, 0]), (1, [2, 4]), (48, [64, 64])])
+def test_limit_of_open_files_is_tried_again_later(
+    files: int, then: list[int], function: Start, clock: Clock
+) -> None:
+    function()[0].learn(replace(SHOWN, files=files))
+    limits = []
+    for _ in range(2):
+        clock.now += KNOWN_FOR_SECONDS * 0.6
+        function()[0].learn(replace(SHOWN, files=0))
+        later = function()[0].current()
+        assert later is not None
+        limits.append(later.files)
+    assert limits == then
+
+
+def test_no_more_open_files_are_remembered_than_are_sent_at_a_time() -> None:
+    assert MOST_FILES == FILES_AT_A_TIME
+
+
 def test_refused_shortcuts_stay_known(function: Start) -> None:
     function()[0].learn(SHOWN)
     known = function()[0]
@@ -318,6 +343,37 @@ def test_warm_function_does_not_rely_on_what_has_expired(function: Start, clock:
     clock.now += KNOWN_FOR_SECONDS
     assert known.current() is None
     assert not known.allows_streams_at_once()
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+def test_shortcuts_that_another_server_refuses_are_not_tried_again(
+    hours: int, function: Start, table: Table, clock: Clock
+) -> None:
+    function()[0].learn(SHOWN)
+    clock.now += hours * HOUR
+    known = function()[0]
+    known.forget("it hung up", by_shortcut=True)
+    known.learn(replace(SHOWN, version="SSH-2.0-OpenSSH_10.0"))
+    later = function()[0].current()
+    assert later is not None
+    assert later.refuses_shortcuts
+    assert later.version == ("SSH-2.0-OpenSSH_10.0" if hours else SHOWN.version)
+    function()[0].learn(SHOWN)
+    function()[0].learn(replace(SHOWN, version="SSH-2.0-OpenSSH_10.0"))
+    assert table.puts == 2
+
+
+def test_other_server_that_hangs_up_again_and_again_before_it_speaks_is_waited_for(function: Start) -> None:
+    function()[0].learn(SHOWN)
+    refuses = []
+    for _ in range(3):
+        known = function()[0]
+        known.forget("it hung up", unheard=True)
+        known.learn(replace(SHOWN, host_key="SHA256:other"))
+        later = function()[0].current()
+        assert later is not None
+        refuses.append(later.refuses_shortcuts)
+    assert refuses == [False, False, True]
 
 
 @pytest.mark.parametrize("other", [{"host_key": "SHA256:other"}, {"version": "SSH-2.0-OpenSSH_10.0"}])
