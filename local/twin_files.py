@@ -248,9 +248,12 @@ class TwinFiles:
     def entries(self, handle: bytes) -> list[tuple[str, os.stat_result]]:
         """Returns the next entries; none at the end."""
         opened = self._of(handle)
-        listed, opened.entries = opened.entries[:_ENTRIES_AT_A_TIME], opened.entries[_ENTRIES_AT_A_TIME:]
         folder = self._local(opened.path)
-        return [(name, (folder / name).lstat()) for name in listed]
+        listed: list[tuple[str, os.stat_result]] = []
+        while opened.entries and not listed:  # none at all would be the end
+            names, opened.entries = opened.entries[:_ENTRIES_AT_A_TIME], opened.entries[_ENTRIES_AT_A_TIME:]
+            listed = [(name, found) for name in names if (found := _found(folder / name)) is not None]
+        return listed
 
     def normal(self, path: str) -> str:
         """Returns an absolute path without `.` and `..`."""
@@ -299,6 +302,14 @@ class TwinFiles:
 
 def _names_in(folder: Path) -> list[str]:
     return [each.name for each in folder.iterdir()]
+
+
+def _found(path: Path) -> os.stat_result | None:
+    """Returns what is there; None: another connection has removed or renamed it meanwhile."""
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
 
 
 def attributes_of(found: os.stat_result) -> bytes:

@@ -14,6 +14,8 @@ from s3_to_sftp.state.key_item import IN_COMMIT
 IN_FLIGHT = "IN_FLIGHT"
 FINAL_STATES = ("FAILED", "UNKNOWN", "SUPERSEDED", "GONE", "SKIPPED", "CANCELLED")
 _PREFIX = "object#"
+_LONGEST_KEPT = timedelta(seconds=10**9, days=30)
+"""`RECEIPTS_FOR_SECONDS` is no longer; DynamoDB removes within days what has expired."""
 _MOST_READS = 5
 """Another one is needed each time that a record moves meanwhile."""
 
@@ -181,12 +183,10 @@ class LedgerReader:
             since: Leave out what was delivered before.
             until: Leave out what was delivered at this time, or later.
         """
-        day = first
-        while day <= last:
+        for day in _days(first, last):
             for record in self._by_status(f"DELIVERED#{day.isoformat()}", since=since):
                 if until is None or record.changed is None or record.changed < until:
                     yield record
-            day += timedelta(days=1)
 
     def sent_again(self, since: datetime, today: date) -> Iterator[Record]:
         """Yield versions that have earlier receipts and no longer the state of then.
@@ -197,10 +197,8 @@ class LedgerReader:
             since: Those that came into their state from then on, and those in flight.
             today: In UTC.
         """
-        day = since.astimezone(UTC).date()
-        while day <= today:
+        for day in _days(since.astimezone(UTC).date(), today):
             yield from self._by_status(f"DELIVERED#{day.isoformat()}", since=since, only_sent_again=True)
-            day += timedelta(days=1)
         for state in FINAL_STATES:
             yield from self._by_status(state, since=since, only_sent_again=True)
         yield from self._by_status(IN_FLIGHT, only_sent_again=True)
@@ -293,6 +291,14 @@ class LedgerReader:
             if not answer.get("LastEvaluatedKey"):
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _days(first: date, last: date) -> Iterator[date]:
+    """Yield the days of which there may be something, both ends included: each of them is a request."""
+    day = max(first, datetime.now(UTC).date() - _LONGEST_KEPT)
+    while day <= last:
+        yield day
+        day += timedelta(days=1)
 
 
 def _is_version(item: Mapping[str, Any]) -> bool:

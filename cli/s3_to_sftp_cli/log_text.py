@@ -9,6 +9,7 @@ from rich.text import Text
 from s3_to_sftp_cli.checksums import hexadecimal
 from s3_to_sftp_cli.layout import printable
 from s3_to_sftp_cli.log_reader import LogLine
+from s3_to_sftp_cli.times import in_zone_of
 
 _STYLES = {"ERROR": "bold red", "CRITICAL": "bold red", "WARNING": "yellow"}
 _HIDDEN = {
@@ -35,7 +36,7 @@ def log_text(line: LogLine, *, now: datetime, with_object: bool = True, with_req
         with_object: Whether to show which object it is about.
         with_request: Whether to show the id of the invocation.
     """
-    at = line.at.astimezone(now.tzinfo)
+    at = in_zone_of(now, line.at)
     text = Text(f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}")
     text.append(f" {line.level or '-':<8}", style=_STYLES.get(line.level, ""))
     text.append(f"{printable(line.message)}")

@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         # What reads us has seen enough.
         _discard_output()
-        code = ExitCode.OK
+        code = ExitCode.FAILED  # as click does where the output is long
     except OSError as error:
         if error.errno not in _NOT_WRITTEN:
             raise
@@ -110,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(given: Sequence[str]) -> int | None:
     as_json = _wants_json(given)
     try:
+        _require_text(given)
         code: int | None = cli.main(args=list(given), prog_name=_NAME, standalone_mode=False)
     except Interrupted as error:  # what was done is printed
         return _interrupted(as_json=False, hint=error.hint)
@@ -120,6 +121,19 @@ def _run(given: Sequence[str]) -> int | None:
     except (CliError, ClientError, BotoCoreError) as error:
         return _tell(explained(error), as_json=as_json)
     return code
+
+
+def _require_text(given: Sequence[str]) -> None:
+    """Refuse arguments that are not UTF-8, as keys, texts and names are: they cannot be sent.
+
+    Raises:
+        UsageError: One is not.
+    """
+    for argument in given:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"An argument is not UTF-8: {argument!a}") from None
 
 
 def _discard_output() -> None:

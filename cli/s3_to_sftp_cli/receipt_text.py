@@ -17,7 +17,7 @@ from s3_to_sftp_cli.receipt_words import (
     verified_in_words,
 )
 from s3_to_sftp_cli.sizes import count_text, size_text
-from s3_to_sftp_cli.times import from_epoch, in_words
+from s3_to_sftp_cli.times import from_epoch, in_words, in_zone_of
 
 _LABEL = 14
 
@@ -146,4 +146,4 @@ def _action(action: Mapping[str, Any], now: datetime) -> str:
 
 
 def _time(time: datetime | None, now: datetime) -> str:
-    return f"{time.astimezone(now.tzinfo):%Y-%m-%d %H:%M:%S}" if time else ""
+    return f"{in_zone_of(now, time):%Y-%m-%d %H:%M:%S}" if time else ""

@@ -1,5 +1,6 @@
 """Times as people type and read them."""
 
+import calendar
 import re
 from datetime import UTC, date, datetime, timedelta
 
@@ -9,6 +10,10 @@ _DURATION = re.compile(
     r"(?:(\d+)\s*d)?\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s)?", re.IGNORECASE
 )
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+_MOST_DIGITS = 100
+"""Characters of a duration: Python reads no number of thousands of digits."""
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
+"""What every clock and every zone can represent."""
 _EXAMPLES = (
     "Write 06:00 (local time), 2026-11-29, 2026-11-29T06:00, 2026-11-29T06:00Z, or a duration: 30m, 2h, 7d."
 )
@@ -19,14 +24,15 @@ def parse_future(text: str, *, now: datetime) -> datetime:
 
     Args:
         text: `06:00`, `2026-11-29T06:00`, with `Z` or an offset, or `2h`.
-        now: With a time zone; texts without one mean this zone.
+        now: With a time zone; texts without one mean this zone, as its clocks are set at that time.
 
     Raises:
         CliError: It cannot be read, or is not after now.
     """
     if clock := _CLOCK.fullmatch(text.strip()):
-        time = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
-        return time if time > now else time + timedelta(days=1)
+        today = _on_this_day(now, clock)
+        time = _at(today, now)
+        return time if time > now else _at(today + timedelta(days=1), now)
     time = _shifted(text, now, sign=1) or _instant(text, now)
     if time <= now:
         raise CliError(
@@ -44,8 +50,9 @@ def parse_past(text: str, *, now: datetime) -> datetime:
         CliError: It cannot be read, or is not before now.
     """
     if clock := _CLOCK.fullmatch(text.strip()):
-        time = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
-        return time if time <= now else time - timedelta(days=1)
+        today = _on_this_day(now, clock)
+        time = _at(today, now)
+        return time if time <= now else _at(today - timedelta(days=1), now)
     time = _shifted(text, now, sign=-1) or _instant(text, now)
     if time > now:
         raise CliError(
@@ -79,13 +86,15 @@ def parse_month(text: str) -> tuple[date, date]:
     """Return the first and the last day of a month, written 2026-11.
 
     Raises:
-        CliError: It is none.
+        CliError: It is none, or has not begun in UTC.
     """
     try:
         first = date.fromisoformat(f"{text}-01")
     except ValueError:
         raise CliError(f"{text!r} is not a month.", hint="Write 2026-11.", code=ExitCode.USAGE) from None
-    return first, (first.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+    if first > datetime.now(UTC).date():
+        raise CliError(f"{text} is in the future.", hint="Name a month that has begun.", code=ExitCode.USAGE)
+    return first, first.replace(day=calendar.monthrange(first.year, first.month)[1])
 
 
 def parse_duration(text: str) -> timedelta:
@@ -98,7 +107,7 @@ def parse_duration(text: str) -> timedelta:
     try:
         duration = _duration(text)
     except OverflowError:
-        raise CliError(f"{text!r} is too long.", hint=hint, code=ExitCode.USAGE) from None
+        raise CliError(f"{text[:40]!r} is too long.", hint=hint, code=ExitCode.USAGE) from None
     if not duration:
         raise CliError(f"{text!r} is not a duration.", hint=hint, code=ExitCode.USAGE)
     return duration
@@ -129,10 +138,18 @@ def in_words(seconds: float) -> str:
 
 def clock(time: datetime, *, now: datetime) -> str:
     """Return a time in the zone of `now`: `06:00` today, else `Mon 30 Nov 06:00`, with another year named."""
-    local = time.astimezone(now.tzinfo)
+    local = in_zone_of(now, time)
     if local.date() == now.date():
         return f"{local:%H:%M}"
     return f"{local:%a %d %b %H:%M}" if local.year == now.year else f"{local:%a %d %b %Y %H:%M}"
+
+
+def in_zone_of(now: datetime, time: datetime) -> datetime:
+    """Return a time in the zone of `now`, as its clocks are set at that time.
+
+    A time that `local_now` returns has the offset of now only: half a year later it is another one.
+    """
+    return time.astimezone(None if _is_local(now) else now.tzinfo)
 
 
 def from_epoch(seconds: float) -> datetime:
@@ -146,13 +163,15 @@ def _shifted(text: str, now: datetime, *, sign: int) -> datetime | None:
         duration = _duration(text)
         return now + sign * duration if duration else None
     except OverflowError:
-        raise CliError(f"{text!r} is too long.", hint=_EXAMPLES, code=ExitCode.USAGE) from None
+        raise CliError(f"{text[:40]!r} is too long.", hint=_EXAMPLES, code=ExitCode.USAGE) from None
 
 
 def _duration(text: str) -> timedelta | None:
     found = _DURATION.fullmatch(text.strip())
     if found is None or not any(found.groups()):
         return None
+    if len(text) > _MOST_DIGITS:
+        raise OverflowError
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
@@ -162,4 +181,23 @@ def _instant(text: str, now: datetime) -> datetime:
         time = datetime.fromisoformat(text.strip())
     except ValueError:
         raise CliError(f"{text!r} is not a time.", hint=_EXAMPLES, code=ExitCode.USAGE) from None
-    return time if time.tzinfo else time.replace(tzinfo=now.tzinfo)
+    if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+        raise CliError(
+            f"{text!r} is not between the years {_FIRST_YEAR} and {_LAST_YEAR}.",
+            hint=_EXAMPLES,
+            code=ExitCode.USAGE,
+        )
+    return time if time.tzinfo else _at(time, now)
+
+
+def _on_this_day(now: datetime, clock: re.Match[str]) -> datetime:
+    return datetime(now.year, now.month, now.day, int(clock[1]), int(clock[2]))
+
+
+def _at(wall: datetime, now: datetime) -> datetime:
+    """Return when the clocks in the zone of `now` show a time; of two such times the first."""
+    return wall.astimezone() if _is_local(now) else wall.replace(tzinfo=now.tzinfo)
+
+
+def _is_local(now: datetime) -> bool:
+    return now.utcoffset() == now.astimezone().utcoffset()

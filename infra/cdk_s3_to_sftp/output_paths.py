@@ -12,6 +12,7 @@ def file_to_write(text: str) -> Path:
         ArgumentTypeError: It cannot.
     """
     path = Path(text)
+    _require_name(path)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path} is a folder: name a file in it")
     _require_folder(path.parent, for_=path)
@@ -25,8 +26,18 @@ def folder_to_write(text: str) -> Path:
         ArgumentTypeError: It cannot.
     """
     path = Path(text)
+    _require_name(path)
     _require_folder(path, for_=path)
     return path
+
+
+def _require_name(path: Path) -> None:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return  # that of a folder that is missing, or for `_require_folder` to explain
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _require_folder(wanted: Path, *, for_: Path) -> None:

@@ -59,14 +59,20 @@ def write_package(
         Its size in megabytes, unzipped.
 
     Raises:
-        CannotBuild: It cannot be built in the requested way.
+        CannotBuild: It cannot be built in the requested way, or not be written.
     """
     with tempfile.TemporaryDirectory() as work:
         directory = Path(work, "bundle")
         directory.mkdir()
         bundle(directory, architecture=architecture, runtime=runtime, bundling=bundling)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_zip(directory, output)
+        is_new = not output.exists()
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            write_zip(directory, output)
+        except OSError as error:
+            if is_new:
+                output.unlink(missing_ok=True)
+            raise CannotBuild(f"{output} cannot be written: {error.strerror or error}.") from error
         return unzipped_size(directory)
 
 

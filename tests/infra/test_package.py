@@ -1,5 +1,6 @@
 """`python -m cdk_s3_to_sftp.package`: the zip of the function for an upload by other means."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -61,7 +62,13 @@ class TestPackage:
         assert (tmp_path / "new" / "p.zip").is_file()
 
     @pytest.mark.parametrize(
-        ("output", "complaint"), [("", "is a folder: name a file in it"), ("file/p.zip", "file is no folder")]
+        ("output", "complaint"),
+        [
+            ("", "is a folder: name a file in it"),
+            ("file/p.zip", "file is no folder"),
+            (f"{'x' * 300}.zip", "cannot be written: File name too long"),
+            (f"{'x' * 300}/p.zip", "cannot be written: File name too long"),
+        ],
     )
     def test_output_that_cannot_be_written_is_refused_before_it_is_built(
         self,
@@ -77,3 +84,16 @@ class TestPackage:
             package_command(output)
         assert complaint in capsys.readouterr().err
         assert not bundled
+
+    @pytest.mark.usefixtures("bundled")
+    def test_half_a_package_is_not_left_where_the_disk_is_full(
+        self, tmp_path: Path, package_command: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def write_a_part(_directory: Path, output: Path) -> None:
+            output.write_bytes(b"PK")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(package, "write_zip", write_a_part)
+        with pytest.raises(SystemExit, match=r"p\.zip cannot be written: No space left on device"):
+            package_command("p.zip")
+        assert list(tmp_path.iterdir()) == []

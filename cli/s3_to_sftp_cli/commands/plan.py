@@ -19,7 +19,7 @@ from s3_to_sftp_cli.object_selection import possible_buckets, versions_by_bucket
 from s3_to_sftp_cli.operator_request import bucket_option
 from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.sizes import size_text
-from s3_to_sftp_cli.times import from_epoch, local_now
+from s3_to_sftp_cli.times import from_epoch, in_zone_of, local_now
 
 _ANSWER_SECONDS = 60
 _LABEL = 12
@@ -242,4 +242,4 @@ def _number(sequence: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _time(seconds: float, now: datetime) -> str:
-    return f"{from_epoch(seconds).astimezone(now.tzinfo):%Y-%m-%d %H:%M:%S}"
+    return f"{in_zone_of(now, from_epoch(seconds)):%Y-%m-%d %H:%M:%S}"

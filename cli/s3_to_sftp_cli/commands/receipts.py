@@ -118,8 +118,6 @@ def _period(
         return None, None
     first, last = parse_month(month) if month else (parse_day(str(day)),) * 2
     begin, end = (datetime.combine(each, time(), UTC) for each in (first, last + timedelta(days=1)))
-    if begin > now:
-        raise CliError(f"{month} is in the future.", hint="Name a month that has begun.", code=ExitCode.USAGE)
     return begin, end if end <= now else None
 
 

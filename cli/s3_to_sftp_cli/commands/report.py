@@ -109,8 +109,4 @@ def _period(month: str | None, day: str | None, since: str | None) -> tuple[date
         start = parse_past(since, now=local_now())
         return start.astimezone(UTC).date(), today, start
     first, last = parse_month(month or f"{today:%Y-%m}")
-    if first > today:
-        raise CliError(
-            f"{month} is in the future.", hint="Write a month that has begun.", code=ExitCode.USAGE
-        )
     return first, min(last, today), None

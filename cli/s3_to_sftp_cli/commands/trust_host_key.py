@@ -229,7 +229,7 @@ def _show(context: Context, result: _Result, now: datetime, *, dry_run: bool) ->
             line("pinned    none")
         line(f"offered   {offered.fingerprint if offered else 'not known'}")
         line(f"{'to trust' if dry_run else 'trusted':<10}{trusted.fingerprint}")
-        line(f"          until {clock(from_epoch(trusted.until), now=now)}: {trusted.reason}")
+        line(f"          until {clock(from_epoch(trusted.until), now=now)}: {printable(trusted.reason)}")
         if result.instead_of is not None:
             line(f"          instead of {printable(result.instead_of.fingerprint)}")
         line(f"attempt   {_ATTEMPT_IN_WORDS[result.attempt]}")

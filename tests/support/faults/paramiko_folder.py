@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,8 +46,11 @@ class ParamikoFolder(paramiko.SFTPServerInterface):
 
     @_or_errno
     def list_folder(self, path: str) -> Any:
-        found = self._local(path).iterdir()
-        return [SFTPAttributes.from_stat(each.lstat(), each.name) for each in found]
+        listed = []
+        for each in self._local(path).iterdir():
+            with suppress(FileNotFoundError):  # another connection has removed or renamed it meanwhile
+                listed.append(SFTPAttributes.from_stat(each.lstat(), each.name))
+        return listed
 
     @_or_errno
     def stat(self, path: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -70,3 +71,29 @@ def test_record_that_moves_meanwhile_is_read(
     sequencers = [each.item["sequencer"] for each in read]
     assert {each.sequencer for each in known} <= {*sequencers}
     assert len(sequencers) == len({*sequencers})
+
+
+class Counting:
+    """A DynamoDB client that counts queries."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.count = 0
+
+    def query(self, **request: Any) -> Any:
+        self.count += 1
+        return {"Items": []}
+
+
+def test_days_of_which_nothing_can_be_kept_are_not_asked_for(cli: CliEnvironment) -> None:
+    """A mistyped year must not send a request for each day since then."""
+    client = Counting(cli.aws.client("dynamodb"))
+    reader = LedgerReader(client, cli.ledger.table)
+    today = datetime.now(UTC).date()
+    assert list(reader.delivered(date(1, 1, 1), today)) == []
+    assert 11_574 <= client.count < 11_700
+    before = client.count
+    assert list(reader.delivered(date(1, 1, 1), date(1, 1, 31))) == []
+    assert client.count == before
+    assert list(reader.sent_again(datetime(1, 2, 1, tzinfo=UTC), today)) == []
+    assert client.count - before < 11_700

@@ -192,6 +192,11 @@ def test_breaker_that_the_function_writes_at_the_same_time_is_read_again(
     assert breaker_of(env).retry_at <= time.time()
 
 
+def test_reason_cannot_steer_the_terminal(env: CliEnvironment) -> None:
+    outcome = env.run("trust-host-key", NEW_FINGERPRINT, "--reason", "new \x1b[2Jmachine")
+    assert (outcome.code, "\x1b" in outcome.stdout) == (ExitCode.OK, False)
+
+
 def test_without_a_breaker_it_is_trusted_all_the_same(env: CliEnvironment) -> None:
     document = trust(env, "--json").json
     check_schema("trust-host-key", document)

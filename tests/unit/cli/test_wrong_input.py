@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -94,6 +95,25 @@ def test_empty_or_impossible_text_is_a_usage_error_that_names_it(
     assert "Try again" not in outcome.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("receipts", "\udcff"),
+        ("logs", "--request", "\udcff"),
+        ("redrive", "--json", "\udcff"),
+        ("pause", "--reason", "\udcff"),
+        ("resend", "a.csv", "--reason", "r", "--id", "\udcff"),
+        ("receipts", "--json", "--", "\udcff"),
+    ],
+)
+def test_argument_that_is_no_text_is_a_usage_error(cli: CliEnvironment, arguments: tuple[str, ...]) -> None:
+    outcome = cli.run(*arguments)
+    assert outcome.code == ExitCode.USAGE
+    assert "is not UTF-8: '\\udcff'" in outcome.stderr
+    if "--json" in arguments:
+        assert outcome.json["error"]["code"] == "USAGE"
+
+
 def test_url_of_an_endpoint_is_taken(cli: CliEnvironment) -> None:
     assert cli.run("list", "--endpoint-url", "http://127.0.0.1:4566/path").code != ExitCode.USAGE
 
@@ -111,6 +131,21 @@ def test_endpoint_of_the_environment_that_cannot_be_is_named(
     with pytest.raises(CliError, match="garbage") as refused:
         Aws(region="eu-west-2").client("sqs")  # none that is cached
     assert (refused.value.code, "AWS_ENDPOINT_URL" in refused.value.hint) == (ExitCode.USAGE, True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["receipts", "--help"], ["redrive", "--json", "--nonsense"]]
+)
+def test_pipe_that_nobody_reads_is_a_failure_without_words(arguments: list[str]) -> None:
+    """However much is printed: what fits into a buffer fails as late as at the end."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as pipe:
+        ended = subprocess.run(
+            [sys.executable, "-m", "s3_to_sftp_cli", *arguments],
+            stdout=pipe, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (ExitCode.FAILED, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
