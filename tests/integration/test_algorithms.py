@@ -26,7 +26,7 @@ from s3_to_sftp.ssh.sha1 import Sha1Key
 from tests.integration.conftest import skip_without_sshd
 from tests.support.faults.ssh_door import Asked, ssh_door, success
 from tests.support.other_servers import start_dropbear
-from tests.support.partner import IMPATIENT, address_of, assert_connects, login_of, send
+from tests.support.partner import IMPATIENT, address_of, assert_connects, log_of_ended, login_of, send
 from tests.support.sources import GatheringSource
 
 BROKEN = ("cbc", "3des", "md5", "-96", "sha1-", "group1-", "arcfour", "ssh-rsa", "ssh-dss")
@@ -282,7 +282,7 @@ def test_key_of_ours_that_the_policy_forbids_is_refused_before_it_is_sent(root: 
     with start_sshd(root, host_key_types=["ecdsa-sha2-nistp256"]) as server:
         with pytest.raises(CredentialsError, match=r"ssh-ed25519, which SSH_ALGORITHMS \(fips\)"):
             connect(under(server, Policy.FIPS), login_of(server), IMPATIENT)
-        assert "publickey" not in server.read_log()
+        assert "publickey" not in log_of_ended(server)
 
 
 def test_fips_error_names_the_policy_and_both_lists(root: Path) -> None:

@@ -15,7 +15,7 @@ from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import HostKeyRefused, LoginRefused
 from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.connection import connect
-from tests.support.partner import IMPATIENT, address_of, assert_connects, login_of
+from tests.support.partner import IMPATIENT, address_of, assert_connects, log_of_ended, login_of
 
 KINDS = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"]
 pytestmark = pytest.mark.usefixtures("sshd_or_skip")
@@ -116,7 +116,7 @@ def test_certificate_of_another_host_is_refused_before_the_login(
     with server_with_certificate(root, tmp_path, authority, name=name) as server:
         with pytest.raises(HostKeyRefused, match=problem):
             assert_connects_with(server, f"@cert-authority {patterns} {public(authority)}")
-        assert server.username not in server.read_log()
+        assert server.username not in log_of_ended(server)
 
 
 def test_certificate_of_an_authority_that_is_not_pinned_is_refused(root: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from s3_to_sftp.state.table import Table
 from s3_to_sftp.telemetry import NullTelemetry
 from tests.support.cli import CliEnvironment, cli_environment
 from tests.support.memory_s3 import MemoryS3
+from tests.support.partner import log_of_ended
 
 
 def public_line(key: asyncssh.SSHKey) -> str:
@@ -105,7 +106,7 @@ def test_operators_word_for_another_key_changes_nothing(cli: CliEnvironment, roo
         assert "the server showed another key" in outcome.stderr
         assert deployment.deliver("a.csv") == [HostKeyRefused]
         assert list(root.iterdir()) == []
-        assert server.username not in server.read_log()
+        assert server.username not in log_of_ended(server)
 
 
 def test_pause_holds_deliveries_and_resume_lets_them_go(cli: CliEnvironment, root: Path) -> None:

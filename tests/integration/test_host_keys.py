@@ -18,7 +18,7 @@ from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.trusting_connect import TrustingConnect
 from s3_to_sftp.trusted_host_key import TrustedHostKey
 from tests.integration.conftest import skip_without_sshd
-from tests.support.partner import IMPATIENT, address_of, assert_connects, login_of
+from tests.support.partner import IMPATIENT, address_of, assert_connects, log_of_ended, login_of
 
 ALL_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
 BOTH_SERVERS = pytest.mark.parametrize("kind", ["sshd", "asyncssh"])
@@ -90,7 +90,7 @@ def test_unknown_key_is_refused_before_the_login_and_shown_ready_to_paste(kind: 
         assert fingerprint_of(other) in str(raised.value)
         assert server.host_key in str(raised.value)
         assert fingerprint_of(server.host_key) in str(raised.value)
-        assert server.username not in server.read_log()
+        assert server.username not in log_of_ended(server)
         assert_connects_with(server, *pasted(raised.value))
 
 
@@ -101,7 +101,7 @@ def test_missing_pinned_key_is_refused_before_the_login_and_the_offered_key_show
     with server_with(kind, root, "ssh-ed25519") as server:
         with pytest.raises(HostKeyRefused, match="No host key is pinned") as raised:
             assert_connects_with(server)
-        assert server.username not in server.read_log()
+        assert server.username not in log_of_ended(server)
         assert_connects_with(server, *pasted(raised.value))
 
 

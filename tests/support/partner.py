@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -125,3 +126,21 @@ def connections(server: RunningServer) -> int:
     """Count the connections that the server has seen."""
     line = {"sshd": "Connection from ", "asyncssh": " connected"}[server.kind]
     return server.read_log().count(line)
+
+
+_ENDED = {
+    "sshd": re.compile(r"^(?:Connection closed by|Connection reset by|Disconnected from) ", re.MULTILINE),
+    "asyncssh": re.compile(r" connection ended: "),
+}
+
+
+def log_of_ended(server: RunningServer) -> str:
+    """Return the server's log once each of its connections has ended: a server may notice later than we do.
+
+    What must not be in it could else still come.
+    """
+    while True:
+        log = server.read_log()
+        if len(_ENDED[server.kind].findall(log)) >= connections(server):
+            return log
+        time.sleep(0.01)

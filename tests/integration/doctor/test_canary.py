@@ -21,6 +21,7 @@ from s3_to_sftp.doctor.request import DoctorRequest
 from s3_to_sftp.events import CHANGED, UNAVAILABLE
 from tests.support.ledger_environment import TABLE, create_table
 from tests.support.memory_aws import mock_aws
+from tests.support.partner import log_of_ended
 
 REGION = "eu-west-1"
 
@@ -156,7 +157,7 @@ def test_refused_login_is_told_once_and_sent_once(function: Function) -> None:
     with function.partner.runs(refusing) as server:
         before = server.read_log()
         function.examines(server)
-        assert "not allowed" not in server.read_log().removeprefix(before)
+        assert "not allowed" not in log_of_ended(server).removeprefix(before)
     assert [each["DetailType"] for each in function.events] == [UNAVAILABLE, CHANGED]
     (failure,) = said["failures"]
     assert failure.startswith("login failed at 2026-11-25 00:00 UTC (it worked at 2026-11-24 00:00 UTC): ")
