@@ -2,7 +2,11 @@
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from cdk_s3_to_sftp.bundle_builder.target import CannotBuild
 
 
 def file_to_write(text: str) -> Path:
@@ -29,6 +33,19 @@ def folder_to_write(text: str) -> Path:
     _require_name(path)
     _require_folder(path, for_=path)
     return path
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name what was to be written where the operating system refuses it only now, as on a full disk.
+
+    Raises:
+        CannotBuild: It was refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CannotBuild(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def _require_name(path: Path) -> None:

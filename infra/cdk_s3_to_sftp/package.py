@@ -18,7 +18,7 @@ from cdk_s3_to_sftp.bundling import (
     bundle,
     unzipped_size,
 )
-from cdk_s3_to_sftp.output_paths import file_to_write
+from cdk_s3_to_sftp.output_paths import file_to_write, writing
 
 _RUNTIMES = {each.name.removeprefix("python"): each for each in RUNTIMES}
 ARCHITECTURES = {each.name: each for each in (lambda_.Architecture.X86_64, lambda_.Architecture.ARM_64)}
@@ -66,13 +66,14 @@ def write_package(
         directory.mkdir()
         bundle(directory, architecture=architecture, runtime=runtime, bundling=bundling)
         is_new = not output.exists()
-        try:
+        with writing(output):
             output.parent.mkdir(parents=True, exist_ok=True)
-            write_zip(directory, output)
-        except OSError as error:
-            if is_new:
-                output.unlink(missing_ok=True)
-            raise CannotBuild(f"{output} cannot be written: {error.strerror or error}.") from error
+            try:
+                write_zip(directory, output)
+            except OSError:
+                if is_new:
+                    output.unlink(missing_ok=True)
+                raise
         return unzipped_size(directory)
 
 

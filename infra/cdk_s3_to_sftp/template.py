@@ -15,7 +15,7 @@ from aws_cdk import aws_lambda as lambda_
 
 from cdk_s3_to_sftp.bundle_builder.target import CannotBuild
 from cdk_s3_to_sftp.bundling import RUNTIME, Bundling
-from cdk_s3_to_sftp.output_paths import folder_to_write
+from cdk_s3_to_sftp.output_paths import folder_to_write, writing
 from cdk_s3_to_sftp.package import ARCHITECTURES, write_package
 from cdk_s3_to_sftp.template_stack import build_template
 
@@ -84,14 +84,16 @@ def write(folder: Path, *, architecture: lambda_.Architecture, bundling: Bundlin
         The default of the parameter `BundleKey`. It changes with the bundle.
 
     Raises:
-        CannotBuild: The function cannot be bundled in the requested way.
+        CannotBuild: The function cannot be bundled in the requested way, or a file not be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     bundle = folder / BUNDLE
     write_package(bundle, architecture=architecture, runtime=RUNTIME, bundling=bundling)
     key = f"s3-to-sftp/{hashlib.sha256(bundle.read_bytes()).hexdigest()[:16]}.zip"
     template = build_template(architecture=architecture, bundle_key=key)
-    (folder / TEMPLATE).write_text(as_text(template), encoding="utf-8")
+    with writing(folder / TEMPLATE):
+        (folder / TEMPLATE).write_text(as_text(template), encoding="utf-8")
     return key
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cdk_s3_to_sftp import package
+from cdk_s3_to_sftp import package, template
 
 
 @pytest.fixture
@@ -97,3 +97,15 @@ class TestPackage:
         with pytest.raises(SystemExit, match=r"p\.zip cannot be written: No space left on device"):
             package_command("p.zip")
         assert list(tmp_path.iterdir()) == []
+
+
+def test_template_that_cannot_be_written_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    monkeypatch.setattr(sys, "argv", ["template", f"--output={tmp_path}/out"])
+    with pytest.raises(SystemExit, match=r"out cannot be written: No space left on device"):
+        template.main()
