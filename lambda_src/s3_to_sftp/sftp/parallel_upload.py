@@ -398,5 +398,5 @@ class _Transfer:
 def _not_kept_together() -> TransferError:
     return TransferError(
         "It was not shown that what several connections write is kept together.",
-        hint="It will be sent again over one connection.",
+        hint="It will be retried over one connection.",
     )

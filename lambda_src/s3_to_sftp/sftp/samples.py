@@ -36,7 +36,7 @@ class Samples:
                 self._of[number] = offset + len(data) - len(rest), rest[:_BYTES]
 
     def forget(self, number: int) -> None:
-        """Learn that this stream has failed: what it has written is written again, and may not be there."""
+        """Learn that this stream has failed: its ranges are rewritten, and what it wrote may be missing."""
         with self._lock:
             self._of.pop(number, None)
 

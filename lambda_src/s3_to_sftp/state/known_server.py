@@ -199,7 +199,7 @@ class DynamoKnownServers:
         if not written.is_same_server(host_key=shown.host_key, version=shown.version):
             if self._age() >= _OTHER_SERVER_SECONDS:
                 return replace(shown, **minds)
-            # The next connection may lead to the other one again: what that minds, none is asked.
+            # The next connection may lead to the other one: what either refuses, neither is asked.
             both = replace(written, **minds)
             return both if both != written else None
         if self._is_contradicted:

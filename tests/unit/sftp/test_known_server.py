@@ -675,14 +675,14 @@ def test_open_files_that_a_server_accepts_are_learned_and_used(env: SftpEnvironm
     assert known.known.files == 2
 
 
-def test_open_files_that_others_have_found_out_are_not_told_anew(env: SftpEnvironment) -> None:
+def test_limit_of_open_files_found_by_others_is_not_reported(env: SftpEnvironment) -> None:
     known = MemoryKnownServers(replace(KNOWN, files=2))
-    told: list[int] = []
+    reported: list[int] = []
     learn = known.learn
 
     def note(shown: KnownServer | None) -> None:
         assert shown is not None
-        told.append(shown.files)
+        reported.append(shown.files)
         learn(shown)
 
     known.learn = note  # type: ignore[method-assign]
@@ -692,7 +692,7 @@ def test_open_files_that_others_have_found_out_are_not_told_anew(env: SftpEnviro
         send_small(client)
         client.end_of_invocation(keep_first=True)
         now += 600.0  # then twice as many are sent at a time
-    assert told == [0, 4]
+    assert reported == [0, 4]
 
 
 def test_one_file_does_not_show_how_many_may_be_open(env: SftpEnvironment) -> None:

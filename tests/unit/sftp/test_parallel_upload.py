@@ -813,18 +813,18 @@ def test_failed_second_attempt_leaves_no_final_name() -> None:
 
 
 def test_second_name_is_not_used_for_a_third_file() -> None:
-    """A known server minds what it is sent at once, and takes bytes in order alone."""
+    """A known server refuses the shortcuts, and accepts only sequential writes."""
     env = environment_with_sequential_writes()
     servers: list[ScriptedServer] = []
 
-    class Minds(ScriptedServer):
+    class RefusesShortcuts(ScriptedServer):
         def recv(self) -> bytes:
             servers.append(self)
             if self is servers[0]:
                 raise EOFError
             return super().recv()
 
-    env.kind = Minds
+    env.kind = RefusesShortcuts
     shown = {"host_key": env.fingerprint, "version": env.version, "login": "e3b0c44298fc1c14"}
     known = KnownServer(**shown, extensions=(), round_trip=env.round_trip)
     pool = env.pool(2, known=MemoryKnownServers(known))

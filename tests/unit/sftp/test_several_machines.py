@@ -140,21 +140,21 @@ def test_machines_that_undo_writes_get_one_stream_from_then_on() -> None:
 
 
 @pytest.mark.parametrize("kind", [Request.OPEN, Request.WRITE, Request.CLOSE])
-def test_refusal_while_the_file_is_written_again_is_the_outcome(kind: Request) -> None:
+def test_refusal_while_the_file_is_rewritten_is_the_outcome(kind: Request) -> None:
     env = Balancer()
-    is_again = threading.Event()
+    rewriting = threading.Event()
 
     def refuse(asked: Asked) -> bytes | None:
         if asked.kind == Request.OPEN and "-2.part" in asked.texts[0]:
-            is_again.set()
-        return status(asked, Status.PERMISSION_DENIED) if is_again.is_set() and asked.kind == kind else None
+            rewriting.set()
+        return status(asked, Status.PERMISSION_DENIED) if rewriting.is_set() and asked.kind == kind else None
 
     env.scripts[0] = refuse
     with pytest.raises(RequestRefused):
         upload_part(env.pool(3), env.source)
     wait_for_streams()
-    again = [path for (path,) in env.connection(0).server.paths(Request.OPEN) if "-2.part" in path]
-    assert len(again) == 1
+    opened = [path for (path,) in env.connection(0).server.paths(Request.OPEN) if "-2.part" in path]
+    assert len(opened) == 1
 
 
 def healthy() -> SftpEnvironment:

@@ -235,7 +235,7 @@ def test_a_limit_of_connections_at_once_stays_known(function: Start) -> None:
     assert later.at_once == 5
 
 
-def test_limit_of_connections_at_once_is_tried_again_later(function: Start, clock: Clock) -> None:
+def test_limit_of_connections_at_once_is_retried_later(function: Start, clock: Clock) -> None:
     function()[0].learn(replace(SHOWN, connections=8, at_once=2))
     limits = []
     for _ in range(2):
@@ -248,7 +248,7 @@ def test_limit_of_connections_at_once_is_tried_again_later(function: Start, cloc
 
 
 @pytest.mark.parametrize(("files", "then"), [(0, [0, 0]), (1, [2, 4]), (48, [64, 64])])
-def test_limit_of_open_files_is_tried_again_later(
+def test_limit_of_open_files_is_raised_later(
     files: int, then: list[int], function: Start, clock: Clock
 ) -> None:
     function()[0].learn(replace(SHOWN, files=files))
@@ -346,7 +346,7 @@ def test_warm_function_does_not_rely_on_what_has_expired(function: Start, clock:
 
 
 @pytest.mark.parametrize("hours", [0, 1])
-def test_shortcuts_that_another_server_refuses_are_not_tried_again(
+def test_shortcuts_that_another_server_refuses_are_not_retried(
     hours: int, function: Start, table: Table, clock: Clock
 ) -> None:
     function()[0].learn(SHOWN)
@@ -363,7 +363,7 @@ def test_shortcuts_that_another_server_refuses_are_not_tried_again(
     assert table.puts == 2
 
 
-def test_other_server_that_hangs_up_again_and_again_before_it_speaks_is_waited_for(function: Start) -> None:
+def test_other_server_that_repeatedly_closes_before_its_identification_is_waited_for(function: Start) -> None:
     function()[0].learn(SHOWN)
     refuses = []
     for _ in range(3):
