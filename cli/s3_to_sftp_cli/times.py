@@ -1,6 +1,5 @@
 """Times as people type and read them."""
 
-import calendar
 import re
 from datetime import UTC, date, datetime, timedelta
 
@@ -94,7 +93,7 @@ def parse_month(text: str) -> tuple[date, date]:
         raise CliError(f"{text!r} is not a month.", hint="Write 2026-11.", code=ExitCode.USAGE) from None
     if first > datetime.now(UTC).date():
         raise CliError(f"{text} is in the future.", hint="Name a month that has begun.", code=ExitCode.USAGE)
-    return first, first.replace(day=calendar.monthrange(first.year, first.month)[1])
+    return first, (first.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
 
 
 def parse_duration(text: str) -> timedelta:
