@@ -16,7 +16,7 @@ from s3_to_sftp.sftp.byte_ranges import ByteRanges
 from s3_to_sftp.sftp.capabilities import CHANNEL
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import FileAttributes, Status
-from s3_to_sftp.sftp.read_back import ReadBack, Shown
+from s3_to_sftp.sftp.read_back import ReadBack, Shown, not_kept_together
 from s3_to_sftp.sftp.resume import open_at_checkpoint, require_resume_support
 from s3_to_sftp.sftp.samples import Samples
 from s3_to_sftp.sftp.session import SftpSession
@@ -314,7 +314,7 @@ class _Transfer:
             self._write_in_order(session, refused)
         else:
             if not is_kept:
-                self._write_in_order(session, _not_kept_together())
+                self._write_in_order(session, not_kept_together())
 
     def _is_kept_together(self, session: SftpSession) -> bool:
         looking = self._looking if self._is_all_acknowledged() else None
@@ -393,10 +393,3 @@ class _Transfer:
 
     async def _write_anew(self, session: SftpSession) -> None:
         await self._write_own(session, await create(session, self._temporary), self._byte_ranges.take)
-
-
-def _not_kept_together() -> TransferError:
-    return TransferError(
-        "It was not shown that what several connections write is kept together.",
-        hint="It will be retried over one connection.",
-    )

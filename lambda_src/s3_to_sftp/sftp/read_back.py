@@ -109,3 +109,11 @@ class ReadBack:
             return session.run_one(self._samples.are_there(session, path, below=below))
         except TransferError:
             return False
+
+
+def not_kept_together() -> TransferError:
+    """Return why what further streams have written does not count."""
+    return TransferError(
+        "It was not shown that what several connections write is kept together.",
+        hint="It will be retried over one connection.",
+    )
