@@ -29,6 +29,7 @@ from local.processes import end_on_signals
 from local.progress import Progress
 
 _COLD_STARTS = 11
+_COLD_STARTS_QUICK = 5
 _DEPLOYED = (10, 100, 1000, 10_000)
 _DEPLOYED_QUICK = (100, 1000)
 _PARTNERS = (1, 10, 50)
@@ -85,7 +86,9 @@ def main() -> int:
         if "partners" in options.only and not options.quick:
             measure_partners(sink, results, scratch=scratch, counts=_PARTNERS, progress=progress)
         if "cold-start" in options.only:
-            _cold_start(results, scratch, progress)
+            _cold_start(
+                results, scratch, progress, runs=_COLD_STARTS_QUICK if options.quick else _COLD_STARTS
+            )
     _finish(options, facts, results, progress)
     return 0
 
@@ -175,10 +178,10 @@ def _check_links(scratch: Path, progress: Progress) -> list[dict[str, Any]]:
     return checked
 
 
-def _cold_start(results: Results, scratch: Path, progress: Progress) -> None:
+def _cold_start(results: Results, scratch: Path, progress: Progress, *, runs: int) -> None:
     with progress.step("cold start"):
         try:
-            rows = measure_cold_starts(scratch, runs=_COLD_STARTS)
+            rows = measure_cold_starts(scratch, runs=runs)
         except NotMeasurable as reason:
             results.skipped["cold start"] = str(reason)
             return

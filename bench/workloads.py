@@ -72,7 +72,14 @@ def size_text(size: int) -> str:
 def quick_works() -> Iterator[Work]:
     """Smaller workloads with the same names: all in less than ten minutes."""
     size = 256 * MIB
-    yield Work(name="large", group="large", link=NEAR, size=size, tools=[*_ours_near(), *peers.for_large()])
+    yield Work(
+        name="large",
+        group="large",
+        link=NEAR,
+        size=size,
+        tools=[*_ours_near(), *peers.for_large()],
+        runs=2,
+    )
     few = [tool for tool in peers.for_large() if str(tool) in ("sftp", "rclone", "naive")]
     yield Work(
         name="large",
@@ -94,10 +101,10 @@ def quick_works() -> Iterator[Work]:
         less=dict.fromkeys((str(tool) for tool in peers.for_large()[1:]), 64 * MIB)
         | {"rclone": size, "lftp": 16 * MIB, "naive": MIB},
     )
-    yield Work(name="large", group="capped", link=CAPPED, size=size, tools=_cold_and_warm(), runs=2)
-    yield _small(NEAR, files=1000, transfers=peers.TRANSFERS)
+    yield Work(name="large", group="capped", link=CAPPED, size=size, tools=_cold_and_warm(), runs=1)
+    yield _small(NEAR, files=1000, transfers=(4, 8), runs=2)
     yield _small(FAR, files=100, transfers=(4,), runs=2)
-    yield from (_end_to_end(size, tls=tls) for tls in (False, True))
+    yield from (_end_to_end(size, tls=tls, runs=2) for tls in (False, True))
     # The one of the target, and a whole core: the less CPU, the longer a process takes to start.
     yield from (_limited(memory, size=128 * MIB, peers=[]) for memory in (512, 1769))
     yield from _batches()
@@ -192,7 +199,7 @@ def _sizes_end_to_end() -> Iterator[Work]:
         )
 
 
-def _end_to_end(size: int, *, tls: bool) -> Work:
+def _end_to_end(size: int, *, tls: bool, runs: int = 3) -> Work:
     sftp_alone = ours("SFTP alone", boto3=True)
     with_crc = ours("SFTP alone, CRC", boto3=True, checksum="crc")
     tools = [ours(reads_object=True), peers.s3_get(), sftp_alone, with_crc]
@@ -202,6 +209,7 @@ def _end_to_end(size: int, *, tls: bool) -> Work:
         link=NEAR,
         size=size,
         tools=tools if tls else [*tools, peers.naive()],
+        runs=runs,
         tls=tls,
     )
 
