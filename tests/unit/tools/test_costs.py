@@ -16,7 +16,7 @@ ADDRESSES = (DOCS / "guides" / "partner-wants-our-ip-addresses.md").read_text()
 GB_SECOND = 0.0000166667
 HOURS = 730
 
-BENCH = DOCS.parent / "bench" / "results" / "2026-11-29.json"
+BENCH = DOCS.parent / "bench" / "results" / "2026-12-01.json"
 ROWS: list[dict[str, Any]] = json.loads(BENCH.read_text())["rows"]
 
 

@@ -37,9 +37,8 @@ TABLE_WRITES, INDEX_WRITES = 3, 4
 PAGE_BYTES = 2**20
 LOG_KB = 1.5
 
-RUN = costs.DOCS.parent / "bench" / "results" / "2026-11-29.json"
+RUN = costs.DOCS.parent / "bench" / "results" / "2026-12-01.json"
 ROWS: list[dict[str, Any]] = json.loads(RUN.read_text())["rows"]
-ROWS += json.loads(RUN.with_name("2026-11-30-partners.json").read_text())["rows"]
 DEPLOYED: list[dict[str, Any]] = json.loads(RUN.with_name("2026-11-30-deployed.json").read_text())["rows"]
 
 
