@@ -190,6 +190,7 @@ def test_cdk_synth_does_not_depend_on_the_working_directory(tmp_path: Path) -> N
     for asset in (tmp_path / "one.out").glob("asset.*/"):
         shutil.copytree(asset, tmp_path / "two.out" / asset.name)
     options = [f"--app={sys.executable} {REPOSITORY / 'app.py'}", f"--context=partner={partner}"]
-    there = synth(cli, tmp_path / "two.out", *options, cwd=elsewhere)
+    # The first synth has validated the template.
+    there = synth(cli, tmp_path / "two.out", *options, cwd=elsewhere, CDK_VALIDATION="false")
     assert here == there
     assert list(elsewhere.iterdir()) == []
