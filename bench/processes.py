@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from local.cloud import EMULATOR
+
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -78,7 +80,7 @@ class CloudProcesses:
             self._peaks[pid] = _peak_kib(process)
 
     def _is_emulator(self, process: Path, words: list[str]) -> bool:
-        if words[1:3] != ["-m", "ministack"]:
+        if words[1:3] != ["-P", str(EMULATOR)]:
             return False
         return f"HOME={self.folder}".encode() in (process / "environ").read_bytes().split(b"\0")
 

@@ -25,6 +25,7 @@ ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 
 _REQUIREMENTS = REPOSITORY / "local" / "requirements.txt"
+EMULATOR = REPOSITORY / "local" / "emulator.py"
 _FUNCTION_LOCK = REPOSITORY / "lambda_src" / "s3_to_sftp" / "requirements.txt"
 _ENFORCING = {"AUTH": "true"}
 _TLS = {"USE_SSL": "1"}
@@ -169,7 +170,7 @@ def _locked_cffi() -> str:
 
 def _ministack(interpreter: Path, folder: Path, scheme: str, more: dict[str, str], port: int) -> Launch:
     return Launch(
-        command=[interpreter, "-m", "ministack"],
+        command=[interpreter, "-P", EMULATOR],
         # Spelled out, because functions inherit it: in Lambda they see no proxy, no PYTHONPATH of ours.
         env={
             "PATH": os.environ.get("PATH", os.defpath),
