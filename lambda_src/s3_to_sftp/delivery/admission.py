@@ -14,6 +14,7 @@ from s3_to_sftp.outcomes import AlreadyDelivered, FolderMarker
 from s3_to_sftp.s3.object_reader import ObjectReader, require_current
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.temporary_names import another_name
 from s3_to_sftp.state.ledger import Lease, Ledger
 
 
@@ -123,5 +124,5 @@ class Admission:
         except DeliveryError as error:
             self._ledger.release(lease, reason=error.reason, error=error)
             raise
-        lease.names.given_again = plan.given_again
+        lease.names.given_again = {*plan.given_again, *map(another_name, plan.given_again)}
         return Attempt(lease, self._clock(), plan, UploadProgress.from_lease(lease))

@@ -167,7 +167,9 @@ class Leftovers:
             DeliveryError: The server is lost.
         """
         begun = [step.temporary for step in lease.steps.values()]
-        in_use = {lease.temporary, *begun, *([resume.temporary] if resume else [])}
+        # The second name stays known as this version's: the attempt may come to need it.
+        of_attempt = (lease.temporary, another_name(lease.temporary))
+        in_use = {*of_attempt, *begun, *([resume.temporary] if resume else [])}
         dead = [
             name for name in own_names(lease, NameKind.TEMPORARY) if not {name, another_name(name)} & in_use
         ]
@@ -242,6 +244,10 @@ class Leftovers:
                 "'temporary'.",
             )
         lease.names.remove(name)
+        second = another_name(name)
+        if second in lease.names:  # what has this name from now on is none of another version's
+            account = self._sftp.identity.account
+            lease.names.put(second, name_entry(lease.ref, account=account, since=self._now()))
 
     def sweep(self, lease: Lease, path: str, journal: NameJournal) -> None:
         """Remove what is no longer needed once the version is delivered, as far as that works.

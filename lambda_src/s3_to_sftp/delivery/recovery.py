@@ -40,6 +40,10 @@ class Verdict(Enum):
     """Nothing that can be seen tells: a person has to ask the partner."""
 
 
+GIVEN_AWAY = PathStatus(absent=True)
+"""What counts as seen under a temporary name that rules have given to another version of the key since: that
+one has removed the file, and what has the name now is its own."""
+
 _IF_UNKNOWN = {
     UnknownOutcome.RESEND: Verdict.START_OVER,
     UnknownOutcome.ASSUME_DELIVERED: Verdict.ASSUMED,
@@ -89,6 +93,8 @@ class Recovery:
         server = self._sftp.connect()
         attempt.progress.has_answered = True
         temporary, final = self._sftp.look_at(commit.temporary, commit.remote_path)
+        if attempt.lease.names.is_of_another(commit.temporary):
+            temporary = GIVEN_AWAY
         verdict = judge(
             commit,
             server=server,

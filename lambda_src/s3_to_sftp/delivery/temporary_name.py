@@ -14,15 +14,20 @@ def temporary_name(file: PlannedFile, *, token: str, names: RemoteNames | None =
         file: As it is planned.
         token: Another one for each name.
         names: What may be at the partner. Where a RENAME from the planned name may still happen, another name
-            of the same form is returned: it would publish half a file.
+            of the same form is returned: it would publish half a file. So it is where a newer version may be
+            under way with that name: two that are sent in several invocations would start each other over.
     """
     if not file.temporary:
         return temporary_path(file.path, token=token)
     if _TOKEN in file.temporary:
         return file.temporary.replace(_TOKEN, token)
-    earlier = names.get(file.temporary) if names is not None else None
-    is_pending = earlier is not None and earlier.rename_pending
-    return with_marker(file.temporary, token) if is_pending else file.temporary
+    if names is None or file.is_direct:
+        return file.temporary
+    # The second name, too: this attempt may come to need it, and it would be the same.
+    earlier = (names.get(file.temporary), names.get(another_name(file.temporary)))
+    is_pending = any(entry is not None and entry.rename_pending for entry in earlier)
+    is_in_use = is_pending or names.may_be_of_a_newer(file.temporary)
+    return with_marker(file.temporary, token) if is_in_use else file.temporary
 
 
 def second_name(file: PlannedFile, temporary: str) -> str:

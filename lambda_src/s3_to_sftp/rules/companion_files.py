@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.leftovers import Leftovers
-from s3_to_sftp.delivery.recovery import Verdict, judge
+from s3_to_sftp.delivery.recovery import GIVEN_AWAY, Verdict, judge
 from s3_to_sftp.delivery.temporary_name import temporary_name
 from s3_to_sftp.delivery_plan import PlannedCompanion
 from s3_to_sftp.errors import OutcomeUnknown, RequestRefused
@@ -115,7 +115,8 @@ class CompanionFiles:
             # First: should the former rules come back after a crash, it is put again.
             undone = replace(step, is_renamed=False, rename_unanswered=False)
             await ExternalFuture(executor.submit(self._ledger.note_step, attempt.lease, name, undone))
-            if step.temporary != step.remote_path and not step.is_renamed:
+            is_ours = not attempt.lease.names.is_of_another(step.temporary)
+            if is_ours and step.temporary != step.remote_path and not step.is_renamed:
                 await void_temporary(session, step.temporary, journal)
             if _may_be(step, await look(session, step.remote_path)):
                 is_gone = await discard(session, step.remote_path)
@@ -130,7 +131,8 @@ class CompanionFiles:
 
     async def _is_done(self, work: _Work, step: Commit) -> bool:
         """Find out what became of the file of an earlier attempt; forget it where it is no use."""
-        temporary = await look(work.session, step.temporary)
+        is_ours = not work.attempt.lease.names.is_of_another(step.temporary)
+        temporary = await look(work.session, step.temporary) if is_ours else GIVEN_AWAY
         final = await look(work.session, step.remote_path)
         verdict = judge(
             step,
@@ -153,7 +155,8 @@ class CompanionFiles:
         return False
 
     async def _start_over(self, work: _Work, step: Commit) -> None:
-        if step.temporary != step.remote_path:
+        is_ours = not work.attempt.lease.names.is_of_another(step.temporary)
+        if is_ours and step.temporary != step.remote_path:
             await void_temporary(work.session, step.temporary, work.journal)
         _forget(work.attempt, work.companion.id)
 

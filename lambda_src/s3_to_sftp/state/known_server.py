@@ -233,7 +233,7 @@ class DynamoKnownServers:
         return self._age() < KNOWN_FOR_SECONDS / 2
 
     def _age(self) -> float:
-        return self._clock() - self._written_at
+        return abs(self._clock() - self._written_at)  # an item of a clock that was ahead must not last longer
 
 
 _NOTHING = KnownServer(host_key="", version="")

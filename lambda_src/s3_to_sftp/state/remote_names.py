@@ -56,6 +56,7 @@ class RemoteNames:
     Not thread-safe: it belongs to the lease holder.
 
     Attributes:
+        of: Sort key and padded sequencer of the lease holder's version; empty: names are not told apart.
         given_again: Temporary names that later versions get, too, unless they must stay unused.
         is_listed: Whether the ledger lists the key because of them.
     """
@@ -63,8 +64,11 @@ class RemoteNames:
     given_again: Set[str] = frozenset()
     is_listed = False
 
-    def __init__(self, entries: Mapping[str, RemoteName] | None = None) -> None:
+    def __init__(
+        self, entries: Mapping[str, RemoteName] | None = None, *, of: tuple[str, str] = ("", "")
+    ) -> None:
         self._entries = dict(entries or {})
+        self.of = of
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._entries))
@@ -85,6 +89,17 @@ class RemoteNames:
     def get(self, name: str) -> RemoteName | None:
         """Return what is known of the name."""
         return self._entries.get(name)
+
+    def is_of_another(self, name: str) -> bool:
+        """Return whether another version was given the name last: what it holds is none of this version's."""
+        entry, (version, _) = self._entries.get(name), self.of
+        return bool(version) and entry is not None and entry.version != version
+
+    def may_be_of_a_newer(self, name: str) -> bool:
+        """Return whether it was given last to another version that is not surely older."""
+        entry, (_, sequencer) = self._entries.get(name), self.of
+        is_older = entry is not None and bool(entry.sequencer) and entry.sequencer < sequencer
+        return self.is_of_another(name) and not is_older
 
     def items(self) -> Iterable[tuple[str, RemoteName]]:
         """Return names and entries, as they are now."""

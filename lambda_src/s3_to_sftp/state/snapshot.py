@@ -238,7 +238,9 @@ class Snapshot:
             if _is_same_plan(version, plan):
                 plan, remote_path = version.plan, version.remote_path or remote_path
         checkpoint = None
-        names = RemoteNames(self.key.names if self.key is not None else None)
+        names = RemoteNames(
+            self.key.names if self.key is not None else None, of=(version_key(ref), ref.padded_sequencer)
+        )
         names.is_listed = self.key is not None and self.key.is_listed
         if commit is not None:
             temporary = commit.temporary
@@ -275,8 +277,13 @@ def _is_same_plan(version: VersionItem, plan: str) -> bool:
 
 
 def _is_at(checkpoint: Checkpoint | None, names: RemoteNames, account: str) -> bool:
-    """Return whether the bytes may be at the account that the function sends to now."""
-    entry = names.get(checkpoint.temporary) if checkpoint is not None else None
+    """Return whether the bytes may be at the account that the function sends to now.
+
+    Not where rules gave their name to another version meanwhile.
+    """
+    if checkpoint is None or names.is_of_another(checkpoint.temporary):
+        return False
+    entry = names.get(checkpoint.temporary)
     return entry is None or not entry.server or not account or entry.server == account
 
 

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+from typing import Any
 
 import pytest
 
+from s3_to_sftp.delivery.temporary_name import temporary_name
+from s3_to_sftp.delivery_plan import PlannedFile
 from s3_to_sftp.errors import PartnerUnreachable
+from s3_to_sftp.outcomes import CheckpointSaved
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp.temporary_names import another_name
+from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.state.remote_names import RemoteName, RemoteNames
+from tests.support.delivery_environment import crc_of
 from tests.support.killable_function import KillableEnvironment
+from tests.support.ledger_environment import commit_of
+from tests.support.rules_environment import RulesEnvironment
 from tests.support.rules_lifecycle import LifecycleEnvironment
 from tests.unit.partner_rules.test_crashes_by_rules import NAMED, NUMBERED, environment
 from tests.unit.partner_rules.test_sequences import refusing_name
 
+MIB = 1024 * 1024
 pytestmark = pytest.mark.usefixtures("_one_thread")
 
 
@@ -57,3 +70,100 @@ def test_file_of_a_dead_attempt_is_not_forgotten_when_the_next_one_cannot_connec
     env.env.before_connect.clear()
     env.settle(env.refs())
     assert [path for path in env.disk.files if "part" in path.rpartition("/")[2]] == []
+
+
+# --- versions of a key share the temporary name that the rules give ---
+
+
+def two_versions(rules: DeliveryRules) -> tuple[LifecycleEnvironment, ObjectRef, ObjectRef]:
+    """An older version and a newer one of as many bytes."""
+    env = LifecycleEnvironment(rules, is_versioned=True)
+    env.put("x", 20)
+    env.put("x", 20)
+    older, newer = env.messages
+    return env, older, newer
+
+
+def assert_sent(env: LifecycleEnvironment, older: ObjectRef, *, end: str = "") -> None:
+    """Check that what stands at the partner is of this version, and that its receipt says so."""
+    data = env.versions[0].data
+    assert env.state_of(older) == "DELIVERED"
+    assert env.receipt_of(older)["checksum"] == crc_of(data)
+    assert env.disk.files["inbox/x.csv"] == data
+    if end:
+        assert hashlib.sha256(data).hexdigest().encode() in env.disk.files[f"inbox/x{end}"]
+
+
+@pytest.mark.parametrize("refused", ["inbox/x.csv", "inbox/x.xml", "inbox/x.csv.sha256"])
+def test_file_of_a_newer_version_is_never_delivered_as_an_older_one(refused: str) -> None:
+    for dies_at in range(1, 200):
+        env, older, newer = two_versions(NAMED)
+        env.env.scripts[0] = refusing_name(refused)
+        env.invoke([older])
+        env.env.scripts.clear()
+        life = env.invoke([newer], dies_at=dies_at)
+        if not life.is_dead:
+            return
+        for _ in range(2):
+            env.invoke([older])
+        if env.state_of(older) != "SUPERSEDED":
+            assert_sent(env, older, end=".csv.sha256")
+        env.invoke([newer])
+        assert env.disk.files["inbox/x.csv"] == env.versions[1].data
+        assert [path for path in env.disk.files if "partial" in path] == []
+        assert env.names_known() == set()
+    raise AssertionError("it never ends")
+
+
+def test_checkpoint_is_not_resumed_in_the_file_of_another_version(ledger_table: Any) -> None:
+    old, new = b"o" * 3 * MIB, b"n" * 3 * MIB
+    env = RulesEnvironment(ledger_table, dataclasses.replace(NAMED, companions=()), {"a": old})
+    older = env.ref("a", "0A")
+
+    def invoke(ref: ObjectRef, name: str) -> Receipt | None:
+        try:
+            return env.deliver(ref, name=name, deadline=env.deadline(budget=MIB + 1))
+        except CheckpointSaved:
+            return None
+
+    assert invoke(older, "function 1") is None
+    env.s3.objects["a"] = new
+    newer = env.ref("a", "0B")
+    assert invoke(newer, "function 2") is None
+    env.s3.objects["a"] = old  # S3 still has both, by their version ids
+    while invoke(older, "function 3") is None:
+        assert len(env.env.made) < 20
+    assert env.whole["inbox/a.csv"] == old
+    env.s3.objects["a"] = new
+    while invoke(newer, "function 4") is None:
+        assert len(env.env.made) < 20
+    assert env.whole["inbox/a.csv"] == new
+
+
+def test_second_name_belongs_to_the_version_that_has_removed_what_had_it(ledger_table: Any) -> None:
+    first, second = "inbox/a.csv.partial", another_name("inbox/a.csv.partial")
+    env = RulesEnvironment(ledger_table, dataclasses.replace(NAMED, companions=()), {"a": b"n" * 3 * MIB})
+    older, newer = env.ref("a", "0A"), env.ref("a", "0B")
+    dead = env.ledger.function("dead")
+    lease = env.ledger.lease(older, dead, remote_path="inbox/a.csv", temporary=first)
+    commit = dataclasses.replace(commit_of(lease), temporary=second, rename_unanswered=False)
+    dead.commit(lease, commit)
+    lease.names.rename_resolved(second)
+    dead.stage(lease, commit, reason="refused")
+    env.env.files[second] = bytearray(b"o" * commit.size)
+    with pytest.raises(CheckpointSaved):
+        env.deliver(newer, name="function 2", deadline=env.deadline(budget=MIB + 1))
+    assert second not in env.env.files
+    env.env.files[second] = bytearray(b"n" * commit.size)  # the newer version begins anew there
+    with pytest.raises(CheckpointSaved):
+        env.deliver(older, name="function 3", deadline=env.deadline(budget=MIB + 1))
+
+
+@pytest.mark.parametrize("is_pending", [True, False])
+def test_name_is_not_used_while_a_rename_of_its_second_name_may_happen(*, is_pending: bool) -> None:
+    file = PlannedFile(path="x.csv", temporary="x.csv.partial")
+    entry = RemoteName(version="version#1", sequencer="0A", rename_pending=is_pending)
+    names = RemoteNames({another_name("x.csv.partial"): entry})
+    assert temporary_name(file, token="t", names=names) == (
+        "x.csv-t.partial" if is_pending else "x.csv.partial"
+    )

@@ -345,6 +345,20 @@ def test_warm_function_does_not_rely_on_what_has_expired(function: Start, clock:
     assert not known.allows_streams_at_once()
 
 
+def test_item_of_a_clock_that_was_far_ahead_counts_as_expired_and_is_replaced(
+    function: Start, table: Table, clock: Clock
+) -> None:
+    clock.now += 10 * KNOWN_FOR_SECONDS
+    function()[0].learn(SHOWN)
+    clock.now -= 10 * KNOWN_FOR_SECONDS
+    known = function()[0]
+    assert known.current() is None
+    assert not known.allows_streams_at_once()
+    known.learn(SHOWN)
+    assert float(item(table)["at"]["N"]) == clock.now
+    assert function()[0].current() == SHOWN
+
+
 @pytest.mark.parametrize("hours", [0, 1])
 def test_shortcuts_that_another_server_refuses_are_not_retried(
     hours: int, function: Start, table: Table, clock: Clock
