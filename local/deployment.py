@@ -273,7 +273,7 @@ def _cdk(
         "PATH": _path(),
         "CDK_HOME": str(scratch / "cdk-home"),  # its state stays in this run
         "CDK_DISABLE_CLI_TELEMETRY": "true",
-        "CDK_VALIDATION": "false",  # its engine takes seconds of CPU to start; tests/infra validates templates
+        "CDK_VALIDATION": "false",  # its engine takes seconds of CPU; tests/infra validates templates
         "TMPDIR": str(scratch),
         **(variables or {}),
     }
