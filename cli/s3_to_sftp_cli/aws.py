@@ -3,6 +3,7 @@
 import functools
 import getpass
 import os
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,15 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
     InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
     SSOError,
+    TokenRetrievalError,
 )
 from botocore.exceptions import (
     ConnectionError as EndpointError,
@@ -32,13 +36,37 @@ _DENIED = {
     "UnauthorizedOperation",
 }
 _BAD_CREDENTIALS = {
+    "AuthFailure",
     "ExpiredToken",
     "ExpiredTokenException",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "InvalidToken",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
     "UnrecognizedClientException",
 }
+_NOT_NOW = re.compile(
+    r"Throttl|TooManyRequests|RequestLimitExceeded|ThroughputExceeded|LimitExceededException|SlowDown"
+    r"|ServiceUnavailable|InternalError|InternalFailure|InternalServer|ServiceException"
+)
+"""In the codes of what AWS is asked again for, as boto3 does a few times."""
+_CLOCK = re.compile(r"request time and the current time|Signature (expired|not yet current)", re.IGNORECASE)
+"""In the texts for a signature whose time is another one than AWS's."""
+_UNUSABLE = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSOError,
+    CredentialRetrievalError,
+    TokenRetrievalError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +114,9 @@ class Aws:
         """Return the one session: each reads the endpoints of all services anew."""
         # boto3 knows AWS_DEFAULT_REGION alone, the AWS CLI this one, too.
         region = self.region or os.environ.get("AWS_REGION") or None
-        return boto3.Session(profile_name=self.profile, region_name=region)
+        session = boto3.Session(profile_name=self.profile, region_name=region)
+        _require_usable_credentials(session)
+        return session
 
     @functools.cache  # noqa: B019 - one Aws per process
     def _client(self, service: str, *, read_timeout: float = 60, attempts: int = 3) -> Any:
@@ -106,8 +136,32 @@ class Aws:
         try:
             arn: str = self.client("sts").get_caller_identity()["Arn"]
         except (ClientError, BotoCoreError):
-            return f"{getpass.getuser()}@{os.uname().nodename}"
+            return f"{_login_name()}@{os.uname().nodename}"
         return arn
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
+
+
+def _require_usable_credentials(session: boto3.Session) -> None:
+    """Get the credentials now: whatever a profile, a program or a file of them is at fault for, it is theirs.
+
+    Raises:
+        CliError: They cannot be had.
+        ClientError, BotoCoreError: AWS refused, or did not answer.
+    """
+    try:
+        credentials = session.get_credentials()
+        if credentials is not None:  # else the first request says so
+            credentials.get_frozen_credentials()
+    except (EndpointError, HTTPClientError):
+        raise
+    except (BotoCoreError, OSError, ValueError) as error:
+        raise _unusable(error) from None
 
 
 def explained(error: Exception) -> CliError:
@@ -116,12 +170,8 @@ def explained(error: Exception) -> CliError:
         return error
     if isinstance(error, ClientError):
         return _explained_answer(error)
-    if isinstance(error, NoCredentialsError | PartialCredentialsError | SSOError):
-        return CliError(
-            f"There are no usable AWS credentials: {error}.",
-            hint="Log in (`aws sso login`), or name a profile with --profile.",
-            code=ExitCode.DENIED,
-        )
+    if isinstance(error, _UNUSABLE):
+        return _unusable(error)
     if isinstance(error, ProfileNotFound):
         return CliError(
             f"{error}.", hint="`aws configure list-profiles` lists those that exist.", code=ExitCode.USAGE
@@ -137,6 +187,13 @@ def explained(error: Exception) -> CliError:
             f"The address of an endpoint is none: {error}.",
             hint="Check --endpoint-url, AWS_ENDPOINT_URL, and those of single services.",
             code=ExitCode.USAGE,
+        )
+    if isinstance(error, HTTPClientError) and "Invalid header value" in str(error):
+        # Not its text: it repeats the session token.
+        return CliError(
+            "The AWS credentials hold a line break or another character that none has.",
+            hint="Copy them again: AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN, or the profile that has them.",
+            code=ExitCode.DENIED,
         )
     if isinstance(error, EndpointError):
         return CliError(
@@ -184,6 +241,8 @@ def _explained_answer(error: ClientError) -> CliError:
         )
     if code in _BAD_CREDENTIALS:
         return _bad_credentials(text)
+    if _NOT_NOW.search(code) or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+        return CliError(f"AWS refused {action} for now: {code}: {text}", hint="Try again in a minute.")
     where = ExitCode.NOT_FOUND if is_missing(error) else ExitCode.FAILED
     return CliError(
         f"AWS refused {action}: {code}: {text}",
@@ -192,7 +251,24 @@ def _explained_answer(error: ClientError) -> CliError:
     )
 
 
+def _unusable(error: Exception) -> CliError:
+    why = str(error)
+    if isinstance(error, OSError) and error.filename:
+        why = f"{error.filename}: {error.strerror}"
+    return CliError(
+        f"There are no usable AWS credentials: {why.rstrip(' .:')}.",
+        hint="Log in (`aws sso login`), or name a profile with --profile.",
+        code=ExitCode.DENIED,
+    )
+
+
 def _bad_credentials(text: str) -> CliError:
+    if _CLOCK.search(text):
+        return CliError(
+            f"AWS does not accept requests of this machine's time: {text}",
+            hint="Set its clock.",
+            code=ExitCode.DENIED,
+        )
     return CliError(
         f"AWS does not accept the credentials: {text}",
         hint="Log in again (`aws sso login`), or name another profile with --profile.",

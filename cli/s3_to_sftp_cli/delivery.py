@@ -7,6 +7,8 @@ from typing import Any
 
 from s3_to_sftp_cli.errors import CliError, ExitCode
 
+_PORTS = range(1, 65_536)
+
 HANDLER = "s3_to_sftp.handler.lambda_handler"
 
 
@@ -41,7 +43,7 @@ class DeployedDelivery:
         function: Name of the Lambda function.
         arn: Its ARN.
         host: The partner's server.
-        port: Its TCP port.
+        port: Its TCP port; 0: the function's variable holds none.
         directory: Remote directory (empty: where the login starts).
         host_keys: As the function pins them.
         table: The ledger; None: a function without one.
@@ -79,7 +81,7 @@ class DeployedDelivery:
     @property
     def server(self) -> str:
         """host:port, as the ledger names it."""
-        return f"{self.host}:{self.port}"
+        return f"{self.host}:{self.port or '?'}"
 
     @property
     def target(self) -> str:
@@ -142,7 +144,7 @@ def from_configuration(configuration: Mapping[str, Any]) -> DeployedDelivery:
         function=name,
         arn=configuration.get("FunctionArn", ""),
         host=variables.get("SSH_HOST", "").strip(),
-        port=int(variables.get("SSH_PORT", "22").strip() or 22),
+        port=_port(variables.get("SSH_PORT", "")),
         directory=variables.get("SSH_DIR", "").strip(),
         host_keys=tuple(
             line.strip() for line in variables.get("SSH_HOST_KEY", "").splitlines() if line.strip()
@@ -163,6 +165,14 @@ def from_configuration(configuration: Mapping[str, Any]) -> DeployedDelivery:
 
 def _variables(configuration: Mapping[str, Any]) -> Mapping[str, str]:
     return (configuration.get("Environment") or {}).get("Variables") or {}
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text.strip() or 22)
+    except ValueError:
+        return 0
+    return port if port in _PORTS else 0
 
 
 def _sources(text: str) -> tuple[WatchedSource, ...]:

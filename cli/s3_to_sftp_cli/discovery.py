@@ -22,7 +22,8 @@ def find(aws: Aws, name: str | None, *, may_ask: bool) -> DeployedDelivery:
         may_ask: Whether a person is there who can choose between several.
 
     Raises:
-        CliError: There is none, there are several and nobody can be asked, or the name is of something else.
+        CliError: There is none, there are several and nobody can be asked, the name is of something else, or
+            what is found names no port.
     """
     try:
         candidates = _named(aws, name) if name is not None else list(find_all(aws))
@@ -32,7 +33,14 @@ def find(aws: Aws, name: str | None, *, may_ask: bool) -> DeployedDelivery:
         raise CliError(
             "There is no delivery in this account and region.", hint=_LIST, code=ExitCode.NOT_FOUND
         )
-    return candidates[0] if len(candidates) == 1 else _choose(candidates, may_ask=may_ask)
+    found = candidates[0] if len(candidates) == 1 else _choose(candidates, may_ask=may_ask)
+    if not found.port:
+        raise CliError(
+            f"SSH_PORT of {found.function} is not a port, so nothing is delivered.",
+            hint="Set it to a number from 1 to 65535 where the function is deployed from.",
+            code=ExitCode.CONFLICT,
+        )
+    return found
 
 
 def find_all(aws: Aws) -> Iterator[DeployedDelivery]:

@@ -17,8 +17,12 @@ from s3_to_sftp_cli.aws import explained
 from s3_to_sftp_cli.errors import DONE_STAYS_DONE, CliError, ExitCode, Interrupted
 from s3_to_sftp_cli.layout import labelled
 from s3_to_sftp_cli.output import VERSION, Output
+from s3_to_sftp_cli.streams import prepare
 
 _NAME = "s3-to-sftp"
+
+_LONGEST_OPTION = 30
+"""Characters that are repeated of what is no option."""
 
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a write is answered with that nothing in the command has caused."""
@@ -85,11 +89,20 @@ def cli() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command, and exit with its code. Errors are one line and a hint, on stderr."""
+def main(arguments: Sequence[str] | None = None, *, interrupted: bool = False) -> None:
+    """Run the command, and exit with its code. Errors are one line and a hint, on stderr.
+
+    Args:
+        arguments: None: those of the process.
+        interrupted: Ctrl-C was pressed before anything could be done.
+    """
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = _run(given)
+        prepare()
+    except CliError as error:
+        sys.exit(int(_tell(error, as_json=False)))
+    try:
+        code = _interrupted(as_json=_wants_json(given)) if interrupted else _run(given)
         sys.stdout.flush()
     except BrokenPipeError:
         # What reads us has seen enough.
@@ -120,6 +133,14 @@ def _run(given: Sequence[str]) -> int | None:
         return _refused(error, as_json=as_json)
     except (CliError, ClientError, BotoCoreError) as error:
         return _tell(explained(error), as_json=as_json)
+    except OSError as error:
+        if error.filename is None or error.errno in _NOT_WRITTEN:
+            raise
+        told = CliError(
+            f"{error.filename} cannot be used: {error.strerror}.",
+            hint="Name another file or folder. What was done before stays done.",
+        )
+        return _tell(told, as_json=as_json)
     return code
 
 
@@ -162,6 +183,8 @@ def _refused(error: click.ClickException, *, as_json: bool) -> ExitCode:
     hint = f"`{context.command_path if context else _NAME} --help` shows what it takes."
     has_key = context is not None and any(each.name == "key" for each in _arguments(context))
     dash = ""
+    if isinstance(error, click.NoSuchOption):
+        error = _shortened(error)
     if isinstance(error, click.NoSuchOption) and has_key:
         dash = "If it is a key, with a leading dash, write `-- -KEY`."
     if as_json:
@@ -170,6 +193,14 @@ def _refused(error: click.ClickException, *, as_json: bool) -> ExitCode:
     if dash:
         click.echo(dash, err=True)
     return code
+
+
+def _shortened(error: click.NoSuchOption) -> click.NoSuchOption:
+    """Leave the beginning: a private key that was pasted begins with dashes, too, and is not repeated."""
+    name = error.option_name
+    if len(name) <= _LONGEST_OPTION:
+        return error
+    return click.NoSuchOption(name, f"No such option {name[:_LONGEST_OPTION]!r}...", ctx=error.ctx)
 
 
 def _arguments(context: click.Context) -> list[click.Argument]:

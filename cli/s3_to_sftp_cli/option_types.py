@@ -1,5 +1,6 @@
 """Types of options: what is refused before anything is done, with the option's name."""
 
+import math
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,6 +46,20 @@ class FilePath(click.Path):
         if str(value) in ("", "-"):
             self.fail(f"{str(value)!r} is not a file: name one (`./-` for that name).", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Finite(click.FloatRange):
+    """A number in a range: `nan` is in every one, and `inf` in those without an end."""
+
+    what = ""
+    """What it counts, as ` of seconds`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, or refuse what is none."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number{self.what}.", param, ctx)
+        return number
 
 
 NOT_EMPTY = NotEmpty()

@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
+from s3_to_sftp_cli.streams import takes_all
+
 VERSION = 1
 """Of every JSON document. Fields are added without a new version; none is renamed or removed within one."""
 
@@ -57,7 +59,8 @@ class Output:
 
     def line(self, document: Mapping[str, Any]) -> None:
         """Print one JSON document on a line of its own."""
-        sys.stdout.write(json.dumps(document, ensure_ascii=False, default=_as_json) + "\n")
+        escaped = not takes_all(sys.stdout.encoding)
+        sys.stdout.write(json.dumps(document, ensure_ascii=escaped, default=_as_json) + "\n")
 
     def note(self, text: str) -> None:
         """Tell people what is going on; programs that read stdout do not see it."""

@@ -1,22 +1,15 @@
 """Limits how often per second something is done."""
 
-import math
 import time
 from collections.abc import Callable
-from typing import Any
 
-import click
+from s3_to_sftp_cli.option_types import Finite
 
 
-class Rate(click.FloatRange):
+class Rate(Finite):
     """A rate on the command line: `nan` and `inf` would mean no limit at all."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number, or refuse what is none."""
-        rate = super().convert(value, param, ctx)
-        if not math.isfinite(rate):
-            self.fail(f"{value!r} is not a number of objects per second.", param, ctx)
-        return rate
+    what = " of objects per second"
 
 
 class Pace:

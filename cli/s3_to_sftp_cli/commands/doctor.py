@@ -20,6 +20,7 @@ from s3_to_sftp_cli.doctor_checks import CONCURRENCY, checks_from_outside, how_t
 from s3_to_sftp_cli.doctor_text import print_check, print_summary
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import printable
+from s3_to_sftp_cli.option_types import FILE_PATH
 
 _COMMAND = re.compile(r"`s3-to-sftp ([^`]+)`")
 _ANSWER_SECONDS = 180
@@ -41,7 +42,7 @@ _ANSWER_SECONDS = 180
 )
 @click.option(
     "--save",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=FILE_PATH,
     metavar="FILE",
     help="Measure what the server does, with small files, and write that as JSON: SftpServer(profile=FILE).",
 )

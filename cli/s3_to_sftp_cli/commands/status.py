@@ -10,11 +10,15 @@ from rich.text import Text
 
 from s3_to_sftp_cli.context import Context, shared_options
 from s3_to_sftp_cli.errors import ExitCode
+from s3_to_sftp_cli.option_types import Finite
 from s3_to_sftp_cli.status import Status, as_json
 from s3_to_sftp_cli.status_advice import advice, needs_attention
 from s3_to_sftp_cli.status_reader import StatusReader
 from s3_to_sftp_cli.status_text import status_lines
 from s3_to_sftp_cli.times import local_now
+
+_LONGEST_INTERVAL = 86_400
+"""Seconds."""
 
 
 @click.command("status")
@@ -32,7 +36,7 @@ def status_command(context: Context) -> int:
 @click.command("watch")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=1),
+    type=Finite(min=1, max=_LONGEST_INTERVAL),
     default=5.0,
     show_default=True,
     metavar="SECONDS",

@@ -41,6 +41,33 @@ def test_rate_that_is_none_is_refused(text: str) -> None:
         Rate(min=0, min_open=True).convert(text, None, None)
 
 
+@pytest.mark.parametrize("text", ["nan", "inf", "1e300", "86401", "0", "-1", "soon"])
+def test_interval_that_cannot_be_waited_for_is_refused(cli: CliEnvironment, text: str) -> None:
+    outcome = cli.run("watch", "--interval", text)
+    assert (outcome.code, "--interval" in outcome.stderr) == (ExitCode.USAGE, True)
+
+
+@pytest.mark.parametrize("arguments", [("--save", "x" * 300), ("--save", f"{'x' * 300}/y")])
+def test_file_that_the_system_refuses_is_named(cli: CliEnvironment, arguments: tuple[str, ...]) -> None:
+    outcome = cli.run("doctor", "--json", *arguments)
+    assert (outcome.code, "Traceback" in outcome.stderr) == (ExitCode.FAILED, False)
+    assert "xxx" in outcome.json["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["", "-", "."])
+def test_measurements_are_saved_in_a_file(cli: CliEnvironment, name: str) -> None:
+    outcome = cli.run("doctor", "--save", name)
+    assert (outcome.code, "--save" in outcome.stderr) == (ExitCode.USAGE, True)
+
+
+def test_private_key_in_place_of_an_option_is_not_repeated(cli: CliEnvironment) -> None:
+    pasted = "-----BEGIN OPENSSH PRIVATE KEY-----\nsEcReT\n-----END OPENSSH PRIVATE KEY-----"
+    outcome = cli.run("trust-host-key", "--json", pasted)
+    assert outcome.code == ExitCode.USAGE
+    assert "-----BEGIN OPENSSH" in outcome.stderr
+    assert "sEcReT" not in outcome.stderr + outcome.stdout
+
+
 @pytest.mark.parametrize("command", ["receipts", "logs"])
 def test_key_with_a_leading_dash_is_told_how_to_write_it(cli: CliEnvironment, command: str) -> None:
     outcome = cli.run(command, "-KEY")
