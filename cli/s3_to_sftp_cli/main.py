@@ -136,11 +136,11 @@ def _run(given: Sequence[str]) -> int | None:
     except OSError as error:
         if error.filename is None or error.errno in _NOT_WRITTEN:
             raise
-        told = CliError(
+        unusable = CliError(
             f"{error.filename} cannot be used: {error.strerror}.",
             hint="Name another file or folder. What was done before stays done.",
         )
-        return _tell(told, as_json=as_json)
+        return _tell(unusable, as_json=as_json)
     return code
 
 

@@ -18,7 +18,7 @@ def prepare() -> None:
     """Let every stream be there, and take every character.
 
     Raises:
-        CliError: stdout is closed, so nothing that the command finds out or does could be told.
+        CliError: stdout is closed, so nothing that the command finds out or does could be reported.
     """
     codecs.register_error(_HANDLER, _plain)
     sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - as long as the process
