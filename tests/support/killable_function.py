@@ -248,7 +248,7 @@ class KillableEnvironment(RulesEnvironment):
         return {name for name, must_stay_unused in self._names() if not must_stay_unused}
 
     def names_unused(self) -> set[str]:
-        """Every name that must stay unused, because a delayed RENAME may publish what gets it."""
+        """Every name that must stay unused, because a delayed OPEN or RENAME may find what gets it."""
         return {name for name, must_stay_unused in self._names() if must_stay_unused}
 
     def _names(self) -> list[tuple[str, bool]]:

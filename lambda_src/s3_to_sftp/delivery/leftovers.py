@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import replace
 
 from s3_to_sftp.delivery.half_written import half_written, remove_half_written
-from s3_to_sftp.errors import DeliveryError, EarlierRenamePending
+from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.publish import block_aside, is_removed, restore_first, void_temporary
 from s3_to_sftp.sftp.session import SftpSession
@@ -223,31 +223,10 @@ class Leftovers:
         here = dict(self._here(lease))
         if reachable := [name for name in names if name in here and here[name].kind is not NameKind.FINAL]:
             for name in self._sftp.remove(*reachable):
-                is_pending = here[name].rename_pending and here[name].kind is NameKind.TEMPORARY
-                if is_pending and name in lease.names.given_again:
+                if here[name].kind is NameKind.TEMPORARY and name in lease.names.given_again:
                     lease.names.must_stay_unused(name)
                 else:
                     lease.names.remove(name)
-
-    def require_removed(self, lease: Lease, name: str) -> None:
-        """Remove a file of ours whose name is needed again.
-
-        Raises:
-            EarlierRenamePending: The server does not let it be removed.
-            DeliveryError: The server is lost.
-        """
-        self._sftp.connect()
-        if name not in self._sftp.remove(name):
-            raise EarlierRenamePending(
-                f"{name!r} of an earlier attempt cannot be removed, and the rules give no other name.",
-                hint="It will be retried. Ask the partner to allow REMOVE, or put {token} into the rule "
-                "'temporary'.",
-            )
-        lease.names.remove(name)
-        second = another_name(name)
-        if second in lease.names:  # what has this name from now on is none of another version's
-            account = self._sftp.identity.account
-            lease.names.put(second, name_entry(lease.ref, account=account, since=self._now()))
 
     def sweep(self, lease: Lease, path: str, journal: NameJournal) -> None:
         """Remove what is no longer needed once the version is delivered, as far as that works.

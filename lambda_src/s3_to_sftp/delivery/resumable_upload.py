@@ -128,9 +128,6 @@ class ResumableUpload:
         if attempt.has_written:
             self._leftovers.note_server(attempt.lease)
         temporary = self._new_temporary(attempt.plan, attempt.lease.names)
-        if temporary in attempt.lease.names and not attempt.plan.file.is_direct:
-            # The partner prescribes it. Once it is removed, no handle of a dead attempt leads to our file.
-            self._leftovers.require_removed(attempt.lease, temporary)
         attempt.lease = self._ledger.start_over(attempt.lease, temporary=temporary)
         progress.resume, attempt.commit = None, None
         progress.has_progress = attempt.has_written = False

@@ -13,9 +13,9 @@ def temporary_name(file: PlannedFile, *, token: str, names: RemoteNames | None =
     Args:
         file: As it is planned.
         token: Another one for each name.
-        names: What may be at the partner. Where a RENAME from the planned name may still happen, another name
-            of the same form is returned: it would publish half a file. So it is where a newer version may be
-            under way with that name: two that are sent in several invocations would start each other over.
+        names: What may be at the partner. Where an earlier attempt has used the planned name, another name of
+            the same form is returned: a server that hangs may still carry out its OPEN, which would empty the
+            new file, or its RENAME, which would publish half of it.
     """
     if not file.temporary:
         return temporary_path(file.path, token=token)
@@ -24,10 +24,8 @@ def temporary_name(file: PlannedFile, *, token: str, names: RemoteNames | None =
     if names is None or file.is_direct:
         return file.temporary
     # The second name, too: this attempt may come to need it, and it would be the same.
-    earlier = (names.get(file.temporary), names.get(another_name(file.temporary)))
-    is_pending = any(entry is not None and entry.rename_pending for entry in earlier)
-    is_in_use = is_pending or names.may_be_of_a_newer(file.temporary)
-    return with_marker(file.temporary, token) if is_in_use else file.temporary
+    is_used = file.temporary in names or another_name(file.temporary) in names
+    return with_marker(file.temporary, token) if is_used else file.temporary
 
 
 def second_name(file: PlannedFile, temporary: str) -> str:

@@ -16,7 +16,8 @@ class NameKind(StrEnum):
     """The same, under the final name: it is never removed."""
     BLOCKER = "blocker"
     """An empty file that keeps a delayed RENAME from moving the delivered file aside; with a pending RENAME:
-    nothing, and no new file may get the name, since the delayed RENAME would publish it unfinished."""
+    nothing, and no new file may get the name: a delayed OPEN would empty it, a delayed RENAME publish it
+    unfinished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class RemoteNames:
     Not thread-safe: it belongs to the lease holder.
 
     Attributes:
-        of: Sort key and padded sequencer of the lease holder's version; empty: names are not told apart.
+        of: Sort key of the lease holder's version; empty: names are not told apart.
         given_again: Temporary names that later versions get, too, unless they must stay unused.
         is_listed: Whether the ledger lists the key because of them.
     """
@@ -64,9 +65,7 @@ class RemoteNames:
     given_again: Set[str] = frozenset()
     is_listed = False
 
-    def __init__(
-        self, entries: Mapping[str, RemoteName] | None = None, *, of: tuple[str, str] = ("", "")
-    ) -> None:
+    def __init__(self, entries: Mapping[str, RemoteName] | None = None, *, of: str = "") -> None:
         self._entries = dict(entries or {})
         self.of = of
 
@@ -92,14 +91,8 @@ class RemoteNames:
 
     def is_of_another(self, name: str) -> bool:
         """Return whether another version was given the name last: what it holds is none of this version's."""
-        entry, (version, _) = self._entries.get(name), self.of
-        return bool(version) and entry is not None and entry.version != version
-
-    def may_be_of_a_newer(self, name: str) -> bool:
-        """Return whether it was given last to another version that is not surely older."""
-        entry, (_, sequencer) = self._entries.get(name), self.of
-        is_older = entry is not None and bool(entry.sequencer) and entry.sequencer < sequencer
-        return self.is_of_another(name) and not is_older
+        entry = self._entries.get(name)
+        return bool(self.of) and entry is not None and entry.version != self.of
 
     def items(self) -> Iterable[tuple[str, RemoteName]]:
         """Return names and entries, as they are now."""
@@ -115,7 +108,7 @@ class RemoteNames:
             self.put(name, replace(entry, rename_pending=False, kind=kind or entry.kind))
 
     def must_stay_unused(self, name: str) -> None:
-        """Record that nothing has the name, and that a RENAME of what gets it may still happen."""
+        """Record that nothing has the name, and that a delayed request may still find what gets it."""
         if entry := self._entries.get(name):
             self.put(name, replace(entry, rename_pending=True, kind=NameKind.BLOCKER))
 

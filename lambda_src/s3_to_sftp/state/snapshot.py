@@ -238,9 +238,7 @@ class Snapshot:
             if _is_same_plan(version, plan):
                 plan, remote_path = version.plan, version.remote_path or remote_path
         checkpoint = None
-        names = RemoteNames(
-            self.key.names if self.key is not None else None, of=(version_key(ref), ref.padded_sequencer)
-        )
+        names = RemoteNames(self.key.names if self.key is not None else None, of=version_key(ref))
         names.is_listed = self.key is not None and self.key.is_listed
         if commit is not None:
             temporary = commit.temporary

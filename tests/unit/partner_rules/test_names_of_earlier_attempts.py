@@ -10,10 +10,11 @@ import pytest
 
 from s3_to_sftp.delivery.temporary_name import temporary_name
 from s3_to_sftp.delivery_plan import PlannedFile
-from s3_to_sftp.errors import PartnerUnreachable
+from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable
 from s3_to_sftp.outcomes import CheckpointSaved
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.temporary_names import another_name
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.remote_names import RemoteName, RemoteNames
@@ -22,6 +23,7 @@ from tests.support.killable_function import KillableEnvironment
 from tests.support.ledger_environment import commit_of
 from tests.support.rules_environment import RulesEnvironment
 from tests.support.rules_lifecycle import LifecycleEnvironment
+from tests.support.scripted_server import Asked, Hanging, is_rename
 from tests.unit.partner_rules.test_crashes_by_rules import NAMED, NUMBERED, environment
 from tests.unit.partner_rules.test_sequences import refusing_name
 
@@ -140,7 +142,7 @@ def test_checkpoint_is_not_resumed_in_the_file_of_another_version(ledger_table: 
     assert env.whole["inbox/a.csv"] == new
 
 
-def test_second_name_belongs_to_the_version_that_has_removed_what_had_it(ledger_table: Any) -> None:
+def test_complete_file_of_an_older_version_is_not_touched_by_a_newer_one(ledger_table: Any) -> None:
     first, second = "inbox/a.csv.partial", another_name("inbox/a.csv.partial")
     env = RulesEnvironment(ledger_table, dataclasses.replace(NAMED, companions=()), {"a": b"n" * 3 * MIB})
     older, newer = env.ref("a", "0A"), env.ref("a", "0B")
@@ -153,17 +155,59 @@ def test_second_name_belongs_to_the_version_that_has_removed_what_had_it(ledger_
     env.env.files[second] = bytearray(b"o" * commit.size)
     with pytest.raises(CheckpointSaved):
         env.deliver(newer, name="function 2", deadline=env.deadline(budget=MIB + 1))
-    assert second not in env.env.files
-    env.env.files[second] = bytearray(b"n" * commit.size)  # the newer version begins anew there
-    with pytest.raises(CheckpointSaved):
-        env.deliver(older, name="function 3", deadline=env.deadline(budget=MIB + 1))
+    assert env.env.files[second] == b"o" * commit.size
 
 
 @pytest.mark.parametrize("is_pending", [True, False])
-def test_name_is_not_used_while_a_rename_of_its_second_name_may_happen(*, is_pending: bool) -> None:
+@pytest.mark.parametrize("used", ["x.csv.partial", another_name("x.csv.partial")])
+def test_name_that_an_earlier_attempt_has_used_is_not_used_again(used: str, *, is_pending: bool) -> None:
     file = PlannedFile(path="x.csv", temporary="x.csv.partial")
-    entry = RemoteName(version="version#1", sequencer="0A", rename_pending=is_pending)
-    names = RemoteNames({another_name("x.csv.partial"): entry})
-    assert temporary_name(file, token="t", names=names) == (
-        "x.csv-t.partial" if is_pending else "x.csv.partial"
-    )
+    names = RemoteNames({used: RemoteName(version="version#1", sequencer="0A", rename_pending=is_pending)})
+    assert temporary_name(file, token="t", names=names) == "x.csv-t.partial"
+    assert temporary_name(file, token="t", names=RemoteNames()) == "x.csv.partial"
+
+
+def test_planned_name_is_used_after_an_attempt_that_was_not_let_in(ledger_table: Any) -> None:
+    env = RulesEnvironment(ledger_table, dataclasses.replace(NAMED, companions=()), {"a": b"content"})
+
+    def down() -> None:
+        raise PartnerUnreachable("down", hint="")
+
+    env.env.before_connect[0] = down
+    with pytest.raises(PartnerUnreachable):
+        env.deliver(env.ref(), name="function 1")
+    env.env.before_connect.clear()
+    opened: list[str] = []
+    env.env.scripts[0] = lambda asked: opened.append(asked.texts[0]) if asked.kind == Request.OPEN else None
+    env.deliver(env.ref(), name="function 2")
+    assert "inbox/a.csv.partial" in opened
+
+
+# --- the server hangs in an OPEN, and wakes up during the next attempt ---
+
+
+@pytest.mark.parametrize("size", [20, 3 * MIB])
+@pytest.mark.parametrize("number", [1, 2])
+def test_hanging_open_does_not_empty_the_file_of_the_next_attempt(
+    ledger_table: Any, size: int, number: int
+) -> None:
+    content = b"n" * size
+    env = RulesEnvironment(ledger_table, dataclasses.replace(NAMED, companions=()), {"a": content})
+
+    def is_open(asked: Asked) -> bool:
+        return asked.kind == Request.OPEN and asked.texts[0].endswith(".partial")
+
+    hanging = Hanging(is_open, env.env.disk)
+    for attempt in range(number):
+        env.env.scripts[0] = hanging
+        with pytest.raises(ConnectionLost):
+            env.deliver(env.ref(), name=f"function {attempt}")
+
+    def wakes_up(asked: Asked) -> None:
+        if is_rename(asked):
+            hanging.wakes_up()
+
+    env.env.scripts[0] = wakes_up
+    receipt = env.deliver(env.ref(), name="last function")
+    assert env.env.files["inbox/a.csv"] == content
+    assert receipt.checksum == crc_of(content)
