@@ -88,7 +88,9 @@ def test_object_arrives_once_the_pinned_host_key_is_back(env: StackEnvironment) 
 def test_object_put_while_the_partner_is_down_arrives_when_it_is_up(env: StackEnvironment) -> None:
     env.partner.stop()
     env.put("down.txt", b"patient")
-    assert env.wait_for_failure("down.txt")["error"] == "PartnerUnreachable"
+    # An object of an earlier test that is retried may have opened the circuit breaker before.
+    assert env.wait_for_failure("down.txt")["error"] in {"PartnerUnreachable", "CircuitOpen"}
+    assert "cannot be reached" in env.log()
     env.partner.start()
     assert env.wait_for_file("down.txt") == b"patient"
 
