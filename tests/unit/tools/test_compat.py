@@ -59,6 +59,7 @@ COMMAND = {
     "cli/redrive": "email.utils",
     "cli/report": "html math",
     "cli/selftest": "posixpath secrets time",
+    "cli/streams": "codecs signal",
     "cli/trust_host_key": "getpass hashlib os",
     "cli/wrong_input": "errno functools importlib importlib.metadata importlib.util sys urllib.parse",
     "interpreter": "collections.abc dataclasses enum typing",
