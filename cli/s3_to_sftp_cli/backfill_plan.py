@@ -14,6 +14,7 @@ from typing import Any
 
 from s3_to_sftp_cli.delivery import WatchedSource
 from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.files_to_write import require_writable
 from s3_to_sftp_cli.ledger import LedgerReader, Record
 from s3_to_sftp_cli.object_selection import IN_FLIGHT_STATES
 from s3_to_sftp_cli.stored_objects import Position, StoredObject
@@ -170,14 +171,17 @@ class Marker:
         """Return where the last run has stopped; None: there was none, or it was finished.
 
         Raises:
-            CliError: The file belongs to another backfill, or cannot be read.
+            CliError: The file belongs to another backfill, or cannot be read, or not be written later.
         """
-        if self._path is None or not self._path.exists():
+        if self._path is None:
             return None
         try:
             written = json.loads(self._path.read_text(encoding="utf-8"))
             number, place = written["position"]
             about = written["about"]
+        except FileNotFoundError:
+            require_writable(self._path, "--state")
+            return None
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise CliError(
                 f"{self._path} does not say how far a backfill has come ({type(error).__name__}).",

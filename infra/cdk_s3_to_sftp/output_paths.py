@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,7 @@ def file_to_write(text: str) -> Path:
         ArgumentTypeError: It cannot.
     """
     path = Path(text)
-    _require_name(path)
-    if path.is_dir():
+    if _is_folder(path):
         raise argparse.ArgumentTypeError(f"{path} is a folder: name a file in it")
     _require_folder(path.parent, for_=path)
     return path
@@ -30,7 +30,6 @@ def folder_to_write(text: str) -> Path:
         ArgumentTypeError: It cannot.
     """
     path = Path(text)
-    _require_name(path)
     _require_folder(path, for_=path)
     return path
 
@@ -48,18 +47,21 @@ def writing(path: Path) -> Iterator[None]:
         raise CannotBuild(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def _require_name(path: Path) -> None:
+def _is_folder(path: Path) -> bool:
+    """Return whether there is such a folder. `Path.is_dir` raises some errors, and since Python 3.14 none."""
     try:
-        path.lstat()
+        return stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return  # that of a folder that is missing, or for `_require_folder` to explain
+        return False  # which `_require_folder` explains
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _require_folder(wanted: Path, *, for_: Path) -> None:
-    there = next(each for each in (wanted, *wanted.absolute().parents) if each.exists())
-    if not there.is_dir():
-        raise argparse.ArgumentTypeError(f"{for_} cannot be written: {there} is no folder")
+    there = wanted.absolute()
+    while not _is_folder(there):
+        if os.path.lexists(there):
+            raise argparse.ArgumentTypeError(f"{for_} cannot be written: {there} is no folder")
+        there = there.parent
     if not os.access(there, os.W_OK | os.X_OK):
         raise argparse.ArgumentTypeError(f"{for_} cannot be written: no permission in {there}")

@@ -128,8 +128,8 @@ class Values:
             return None
         path = Path(text) if "code" in self.given else self.file.parent / text
         made_by = "as `python -m cdk_s3_to_sftp.package` writes it"
-        if not path.exists():
-            raise InvalidArgument("code", f"must be a bundle {made_by}, got {path}, which does not exist")
+        if (refusal := _refusal(path)) is not None:
+            raise InvalidArgument("code", f"must be a bundle {made_by}, got {path}: {refusal.strerror}")
         if path.suffix != ".zip" and not path.is_dir():
             raise InvalidArgument("code", f"must be a .zip file {made_by}, or a directory, got {path}")
         return path
@@ -164,11 +164,13 @@ def read_values(context: Node, default: Path) -> Values:
     texts = {key: str(value).strip() for key, value in given.items() if value is not None}
     named = texts.pop("partner", "")
     file = Path(named) if named else default
-    if named and not file.is_file():
+    refusal = _refusal(file)
+    if named and refusal is not None:
         raise InvalidFile(
-            f"There is no file {named}, which -c partner= names. It was searched in {Path.cwd()}"
+            f"There is no file {named}, which -c partner= names: {refusal.strerror}. "
+            f"It was searched in {Path.cwd()}"
         )
-    written = read_file(file) if file.is_file() else {}
+    written = {} if isinstance(refusal, FileNotFoundError) else read_file(file)
     if named and not (written.get("stack_name") or texts.get("stack_name")):
         raise InvalidFile(
             f"{file.name}: stack_name is not set. A second partner needs a name of its own, or it would "
@@ -183,6 +185,18 @@ def _name_for(file: Path) -> str:
     return STACK_NAME + "".join(word.capitalize() for word in words)
 
 
+def _refusal(path: Path) -> OSError | None:
+    """Return why the operating system does not find what a path names; None: it does.
+
+    `Path.exists` raises some of these errors, and since Python 3.14 none of them.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        return error
+    return None
+
+
 def read_file(file: Path) -> dict[str, str]:
     """Return the values of a partner's file as text.
 
@@ -193,10 +207,10 @@ def read_file(file: Path) -> dict[str, str]:
         table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise InvalidFile(f"{file.name}: {error}. A line looks like {in_toml('ssh_host')}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidFile(
-            f"{file.name} cannot be read: {type(error).__name__}. It must be UTF-8 text"
-        ) from None
+    except OSError as error:
+        raise InvalidFile(f"{file.name} cannot be read: {error.strerror}. It must be a text file") from None
+    except UnicodeDecodeError:
+        raise InvalidFile(f"{file.name} cannot be read: it must be UTF-8 text") from None
     return {key: as_text(file, key, value) for key, value in table.items()}
 
 

@@ -85,6 +85,24 @@ class TestPackage:
         assert complaint in capsys.readouterr().err
         assert not bundled
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+    def test_folder_of_another_user_is_refused_before_the_bundle_is_made(
+        self,
+        tmp_path: Path,
+        package_command: Callable[..., str],
+        bundled: list[Any],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        (tmp_path / "private").mkdir(mode=0o700)
+        os.setresuid(65534, 65534, 0)
+        try:
+            with pytest.raises(SystemExit):
+                package_command("private/new/p.zip")
+        finally:
+            os.setresuid(0, 0, 0)
+        assert "cannot be written: no permission in" in capsys.readouterr().err
+        assert not bundled
+
     @pytest.mark.usefixtures("bundled")
     def test_half_a_package_is_not_left_where_the_disk_is_full(
         self, tmp_path: Path, package_command: Callable[..., str], monkeypatch: pytest.MonkeyPatch

@@ -183,6 +183,25 @@ def test_missing_partner_file_is_named(main: Main) -> None:
         main(partner="bnak.toml")
 
 
+@pytest.mark.parametrize(
+    ("key", "path", "reason"),
+    [
+        ("partner", "x" * 300, "File name too long"),
+        ("code", "x" * 300, "File name too long"),
+        ("partner", "a-loop", "Too many levels of symbolic links"),
+    ],
+)
+def test_path_that_the_system_refuses_is_named(
+    main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, path: str, reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a-loop").symlink_to("a-loop")
+    with pytest.raises(SystemExit) as caught:
+        main(PARTNER, **{key: path})
+    assert path in str(caught.value)
+    assert reason in str(caught.value)
+
+
 def granted_object_arns(template: dict[str, Any]) -> list[str]:
     """Return the object ARNs that the function may read, without the bucket."""
     statements = [
@@ -270,8 +289,8 @@ def test_code_path_as_context_is_relative_to_the_working_directory(
     [
         (
             "nowhere.zip",
-            "code must be a bundle as `python -m cdk_s3_to_sftp.package` writes it, got {path}, which does "
-            "not exist",
+            "code must be a bundle as `python -m cdk_s3_to_sftp.package` writes it, got {path}: No such file "
+            "or directory",
         ),
         (
             "package.tar",

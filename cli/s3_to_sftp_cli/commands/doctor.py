@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from s3_to_sftp_cli.context import Context, shared_options
 from s3_to_sftp_cli.doctor_checks import CONCURRENCY, checks_from_outside, how_to_lift
 from s3_to_sftp_cli.doctor_text import print_check, print_summary
 from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.files_to_write import require_writable
 from s3_to_sftp_cli.layout import printable
 from s3_to_sftp_cli.option_types import FILE_PATH
 
@@ -62,7 +62,7 @@ def doctor_command(
     partner has refused this very login before.
     """
     if save is not None:
-        _require_new(save)
+        require_writable(save, "--save")
     request = DoctorRequest(
         write=write, secret_version=secret_version, retry_login=retry_login, measure=save is not None
     )
@@ -111,21 +111,6 @@ def _save(context: Context, report: Mapping[str, Any], path: Path) -> None:
         ) from None
     path.write_text(measured.as_text(), encoding="utf-8")
     context.output.note(f"{path} has what the server showed: SftpServer(profile=...) takes it")
-
-
-def _require_new(path: Path) -> None:
-    """Require that a file can be written, before a login is used up for what it is to hold.
-
-    Raises:
-        CliError: It cannot, or there is one.
-    """
-    another = "Name another file with --save."
-    if not path.parent.is_dir():
-        raise CliError(f"The folder {path.parent} does not exist.", hint=another, code=ExitCode.USAGE)
-    if not os.access(path.parent, os.W_OK):
-        raise CliError(f"The folder {path.parent} may not be written to.", hint=another, code=ExitCode.USAGE)
-    if path.exists():
-        raise CliError(f"{path} exists.", hint=another, code=ExitCode.CONFLICT)
 
 
 def _require_concurrency(function: str, outside: list[Check]) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from s3_to_sftp_cli.context import Context, shared_options
 from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.files_to_write import require_writable
 from s3_to_sftp_cli.option_types import FILE_PATH
 from s3_to_sftp_cli.receipts import Selection
 from s3_to_sftp_cli.report.figures import Figures, as_row
@@ -37,16 +38,7 @@ def report_command(
     first, last, start = _period(month, day, since)
     delivery = context.delivery
     path = path or Path(f"{delivery.function}-{first}{'' if first == last else f'-to-{last}'}.html")
-    if not path.parent.is_dir():
-        raise CliError(
-            f"The folder {path.parent} does not exist.",
-            hint="Name another file with -o.",
-            code=ExitCode.USAGE,
-        )
-    if path.exists() and not force:
-        raise CliError(
-            f"{path} exists.", hint="Name another file with -o, or add --force.", code=ExitCode.CONFLICT
-        )
+    require_writable(path, "-o", force=force)
     figures = _write(context, path, first, last, start)
 
     def show(console: Console) -> None:
@@ -71,7 +63,7 @@ def _write(context: Context, path: Path, first: date, last: date, start: datetim
     figures = Figures(first=first, last=last)
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as html,
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder,
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=".report-") as folder,
         (Path(folder) / "rows.csv").open("w", encoding="utf-8", newline="") as rows_of_csv,
     ):
         rows = Rows(html, rows_of_csv)
