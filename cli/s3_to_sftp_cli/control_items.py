@@ -6,11 +6,14 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError
 
 from s3_to_sftp.errors import LedgerError
-from s3_to_sftp.state.attributes import Item
+from s3_to_sftp.state.attributes import Item, to_attribute
+from s3_to_sftp.state.write_id import WRITE_ID, is_written_by, new_write_id
 from s3_to_sftp_cli.errors import CliError, ExitCode
 
 _KEPT = 20
 """Earlier values that an item keeps."""
+
+_NOT_KEPT = {"pk", "sk", "earlier", WRITE_ID}
 
 _MOST_REASON_CHARACTERS = 500
 
@@ -52,13 +55,19 @@ class ControlItems:
             CliError: Somebody has.
             ClientError, BotoCoreError: The table refused, or did not answer.
         """
+        write_id = new_write_id()
         try:
             self._client.put_item(
-                TableName=self._table, Item={**_key(pk, sk), **attributes}, **_unless_changed(before)
+                TableName=self._table,
+                Item={**_key(pk, sk), **attributes, WRITE_ID: to_attribute(write_id)},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **_unless_changed(before),
             )
         except ClientError as error:
             if error.response["Error"].get("Code") != "ConditionalCheckFailedException":
                 raise
+            if is_written_by(write_id, error):
+                return
             raise CliError(
                 "Somebody else, or the function, has changed this at the same time. Nothing was written.",
                 hint="See `s3-to-sftp status`, then repeat the command where it is still needed.",
@@ -82,7 +91,7 @@ def earlier_values(before: Item | None) -> dict[str, Any]:
     if before is None:
         return {}
     kept = list(before.get("earlier", {}).get("L", []))
-    last = {name: value for name, value in before.items() if name not in ("pk", "sk", "earlier")}
+    last = {name: value for name, value in before.items() if name not in _NOT_KEPT}
     return {"earlier": {"L": [*kept, {"M": last}][-_KEPT:]}}
 
 

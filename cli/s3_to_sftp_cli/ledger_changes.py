@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from s3_to_sftp.state.items import KEY
 from s3_to_sftp.state.update_expression import Change, Put, update_of
+from s3_to_sftp.state.write_id import WRITE_ID, is_written_by, new_write_id
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.object_name import typed_key, typed_object
@@ -154,6 +155,8 @@ class LedgerWriter:
     ) -> bool:
         """Write attributes of an item on condition of its revision; return whether that held."""
         serialize = TypeSerializer().serialize
+        write_id = new_write_id()
+        put = {**put, WRITE_ID: write_id}
         names = {f"#{number}": name for number, name in enumerate((*put, *removed))}
         alias = {name: key for key, name in names.items()}
         sets = ", ".join(f"{alias[name]} = :{number}" for number, name in enumerate(put))
@@ -165,6 +168,7 @@ class LedgerWriter:
                     Key={name: {"S": value} for name, value in key.items()},
                     UpdateExpression=f"SET {sets}" + (f" REMOVE {removes}" if removes else ""),
                     ConditionExpression="revision = :revision",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
                     ExpressionAttributeNames=names,
                     ExpressionAttributeValues={
                         ":revision": {"N": str(revision)},
@@ -174,7 +178,7 @@ class LedgerWriter:
             except ClientError as error:
                 code = error.response["Error"].get("Code")
                 if code == "ConditionalCheckFailedException":
-                    return False
+                    return is_written_by(write_id, error)
                 if code != "TransactionConflictException" or attempt == _CONFLICTS:
                     raise
                 time.sleep(0.1 * 2**attempt)

@@ -23,7 +23,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Fields, Item, RawAttribute
 from s3_to_sftp.state.commit_item import read_commit
 from s3_to_sftp.state.ledger import BEGUN, WITHOUT_RULES, Checkpoint, Commit
-from s3_to_sftp.state.update_expression import WRITE_ID
+from s3_to_sftp.state.write_id import WRITE_ID
 
 KEY = "key"
 """Sort key of the key item."""

@@ -1,7 +1,6 @@
 """The table of the ledger and the circuit breaker: conditional writes, and what DynamoDB's refusals mean."""
 
 import random
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
@@ -11,7 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.state.attributes import Item, to_attribute
-from s3_to_sftp.state.update_expression import WRITE_ID, Change, update_of
+from s3_to_sftp.state.update_expression import Change, update_of
+from s3_to_sftp.state.write_id import WRITE_ID, is_written_by, new_write_id, refused_item
 from s3_to_sftp.untrusted_text import quoted
 
 _MAX_ATTEMPTS = 5
@@ -90,7 +90,7 @@ class Table:
         Args:
             pk: Partition key.
             sk: Sort key.
-            attributes: All others, `revision` included.
+            attributes: All others, `revision` included. One that identifies the write is added.
             expected_revision: 0: there is no item yet.
 
         Returns:
@@ -99,15 +99,17 @@ class Table:
         Raises:
             LedgerError: The table did not answer, or refused.
         """
+        write_id = new_write_id()
         try:
             self._client.put_item(
                 TableName=self._name,
-                Item={**_key(pk, sk), **attributes},
+                Item={**_key(pk, sk), **attributes, WRITE_ID: to_attribute(write_id)},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **_unless_changed(expected_revision),
             )
         except (ClientError, BotoCoreError) as error:
             if _code(error) == "ConditionalCheckFailedException":
-                return False
+                return is_written_by(write_id, error)
             raise self._explained(error, "PutItem") from None
         return True
 
@@ -141,16 +143,14 @@ class Table:
         raise AssertionError("the last attempt returns or raises")
 
     def _write_one(self, change: Change) -> dict[int, Item | None]:
-        token = secrets.token_urlsafe(6)
-        update = self._update(replace(change, put={**change.put, WRITE_ID: token}))
+        write_id = new_write_id()
+        update = self._update(replace(change, put={**change.put, WRITE_ID: write_id}))
         for pause in _PAUSES:
             try:
                 self._client.update_item(**update)
             except (ClientError, BotoCoreError) as error:
                 if _code(error) == "ConditionalCheckFailedException":
-                    item = _refused_item(error)
-                    is_ours = item is not None and item.get(WRITE_ID) == to_attribute(token)
-                    return {} if is_ours else {0: item}
+                    return {} if is_written_by(write_id, error) else {0: refused_item(error)}
                 if _code(error) != _CONFLICT or pause is None:
                     raise self._explained(error, "UpdateItem") from None
                 self._wait(pause)
@@ -205,12 +205,6 @@ def _unless_changed(revision: int) -> dict[str, Any]:
 
 def _code(error: Exception) -> str:
     return str(error.response["Error"].get("Code")) if isinstance(error, ClientError) else ""
-
-
-def _refused_item(error: Exception) -> Item | None:
-    """Return the item that did not meet the condition, as it is; None: there is none."""
-    item: Item | None = error.response.get("Item") if isinstance(error, ClientError) else None  # type: ignore[assignment] # the stubs leave it out
-    return item or None
 
 
 def _cancellation_reasons(error: Exception) -> list[dict[str, Any]]:

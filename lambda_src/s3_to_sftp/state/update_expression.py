@@ -12,11 +12,6 @@ Path = str | tuple[str, str]
 Put = dict[Path, object]
 
 
-WRITE_ID = "write_id"
-"""Attribute that identifies the last write which was no transaction. botocore repeats a request whose answer
-was lost; the condition of the repetition then fails on what the first one has written."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """What to change in one item, on condition that it is as expected.

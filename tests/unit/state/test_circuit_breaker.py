@@ -576,6 +576,40 @@ def test_opened_circuit_is_seen_by_the_next_function(env: BreakerEnvironment) ->
     assert env.is_open()
 
 
+# Lost answers
+
+
+class RepeatingClient(AtomicClient):
+    """Sends each write twice: botocore repeats one whose answer was lost, and DynamoDB may have made it."""
+
+    def put_item(self, **request: Any) -> Any:
+        super().put_item(**request)
+        return super().put_item(**request)
+
+
+def test_claim_whose_answer_was_lost_is_this_functions(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
+    env.clock.now += 300
+    env.client = RepeatingClient(env.dynamodb)
+    assert [env.is_admitted(env.function()) for _ in range(3)] == [True, False, False]
+
+
+def test_failures_whose_answer_was_lost_are_counted_once_and_reported(env: BreakerEnvironment) -> None:
+    env.client = RepeatingClient(env.dynamodb)
+    assert [env.fail(UNREACHABLE), env.fail(UNREACHABLE)] == [None, None]
+    opened = env.fail(UNREACHABLE)
+    assert opened is not None
+    assert opened.failures == 3
+
+
+def test_recovery_whose_answer_was_lost_is_reported(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
+    env.clock.now += 300
+    env.client = RepeatingClient(env.dynamodb)
+    assert isinstance(env.succeed(), Recovered)
+    assert not env.is_open()
+
+
 # A changed configuration
 
 
@@ -707,6 +741,7 @@ def test_item_has_the_documented_keys_and_attributes(env: BreakerEnvironment) ->
         "alike": {"S": "create 3"},
         "objects": {"L": [{"S": "1"}, {"S": "2"}, {"S": "3"}]},
     }
+    about = {"TableName": TABLE, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
     first, second = (
         {"ConditionExpression": "attribute_not_exists(pk)"},
         {
@@ -714,11 +749,14 @@ def test_item_has_the_documented_keys_and_attributes(env: BreakerEnvironment) ->
             "ExpressionAttributeValues": {":revision": {"N": "1"}},
         },
     )
-    assert env.client.puts == [{"TableName": TABLE, "Item": opened, **first}]
+    writes = [env.client.puts[0]["Item"].pop("write_id")]
+    assert env.client.puts == [{**about, "Item": opened, **first}]
     env.clock.now += 100
     env.function().admit(configuration="b", until=env.clock.now + 900.5)
     claimed = {**opened, "revision": {"N": "2"}, "claimed_until": {"N": "1795393000.500"}}
-    assert env.client.puts[1:] == [{"TableName": TABLE, "Item": claimed, **second}]
+    writes.append(env.client.puts[1]["Item"].pop("write_id"))
+    assert env.client.puts[1:] == [{**about, "Item": claimed, **second}]
+    assert writes[0] != writes[1]
 
 
 # Errors of the table
