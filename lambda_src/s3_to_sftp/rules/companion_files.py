@@ -115,9 +115,8 @@ class CompanionFiles:
             # First: should the former rules come back after a crash, it is put again.
             undone = replace(step, is_renamed=False, rename_unanswered=False)
             await ExternalFuture(executor.submit(self._ledger.note_step, attempt.lease, name, undone))
-            is_ours = not attempt.lease.names.is_of_another(step.temporary)
-            if is_ours and step.temporary != step.remote_path and not step.is_renamed:
-                await void_temporary(session, step.temporary, journal)
+            if not step.is_renamed:
+                await _void(session, attempt, step, journal)
             if _may_be(step, await look(session, step.remote_path)):
                 is_gone = await discard(session, step.remote_path)
                 _log.warning(
@@ -155,9 +154,7 @@ class CompanionFiles:
         return False
 
     async def _start_over(self, work: _Work, step: Commit) -> None:
-        is_ours = not work.attempt.lease.names.is_of_another(step.temporary)
-        if is_ours and step.temporary != step.remote_path:
-            await void_temporary(work.session, step.temporary, work.journal)
+        await _void(work.session, work.attempt, step, work.journal)
         _forget(work.attempt, work.companion.id)
 
     async def _upload(self, work: _Work) -> Commit:
@@ -251,6 +248,12 @@ class CompanionFiles:
 def _forget(attempt: Attempt, name: str) -> None:
     lease = attempt.lease
     attempt.lease = replace(lease, steps={each: step for each, step in lease.steps.items() if each != name})
+
+
+async def _void(session: SftpSession, attempt: Attempt, step: Commit, journal: Journal) -> None:
+    """Prevent the RENAME of an earlier attempt, unless its temporary name is another version's since."""
+    if step.temporary != step.remote_path and not attempt.lease.names.is_of_another(step.temporary):
+        await void_temporary(session, step.temporary, journal)
 
 
 def _may_be(step: Commit, there: PathStatus) -> bool:
