@@ -42,6 +42,19 @@ def needs_attention(status: Status) -> bool:
     )
 
 
+def unreadable(status: Status) -> list[Unavailable]:
+    """Return the parts that could not be read, and that may hide what needs a person."""
+    parts = (
+        status.dead_letters,
+        status.partner,
+        status.pause,
+        status.is_disabled,
+        status.in_flight,
+        status.queue,
+    )
+    return [part for part in parts if isinstance(part, Unavailable)]
+
+
 def is_forgotten(pause: Pause, now: float) -> bool:
     """Return whether a pause has lasted for too long."""
     return pause.is_in_force and pause.until is None and now - pause.since > PAUSE_FORGOTTEN_SECONDS

@@ -12,7 +12,7 @@ from s3_to_sftp_cli.context import Context, shared_options
 from s3_to_sftp_cli.errors import ExitCode
 from s3_to_sftp_cli.option_types import Finite
 from s3_to_sftp_cli.status import Status, as_json
-from s3_to_sftp_cli.status_advice import advice, needs_attention
+from s3_to_sftp_cli.status_advice import advice, needs_attention, unreadable
 from s3_to_sftp_cli.status_reader import StatusReader
 from s3_to_sftp_cli.status_text import status_lines
 from s3_to_sftp_cli.times import local_now
@@ -26,11 +26,11 @@ _LONGEST_INTERVAL = 86_400
 def status_command(context: Context) -> int:
     """Show what is going on, and which command to type next.
 
-    Exit code 3: something needs a person.
+    Exit code 3: something needs a person. 1 or 5: what would show that could not be read.
     """
     status = _reader(context).read(local_now())
     _print(context, "status", status)
-    return ExitCode.ATTENTION if needs_attention(status) else ExitCode.OK
+    return _exit_code(status)
 
 
 @click.command("watch")
@@ -57,6 +57,15 @@ def watch_command(context: Context, interval: float) -> int:
     except KeyboardInterrupt:
         return ExitCode.OK  # the usual way to end it; the last status stays on the screen
     return ExitCode.OK
+
+
+def _exit_code(status: Status) -> ExitCode:
+    if needs_attention(status):
+        return ExitCode.ATTENTION
+    missing = unreadable(status)
+    if not missing:
+        return ExitCode.OK
+    return ExitCode.DENIED if any(part.action for part in missing) else ExitCode.FAILED
 
 
 def _reader(context: Context) -> StatusReader:

@@ -11,6 +11,7 @@ import pytest
 from s3_to_sftp_cli import deliveries_today, status_reader, unfinished_actions
 from s3_to_sftp_cli.commands import status as status_command
 from s3_to_sftp_cli.deliveries_today import percentile, todays_metrics
+from s3_to_sftp_cli.errors import ExitCode
 from s3_to_sftp_cli.ledger import LedgerReader
 from s3_to_sftp_cli.status import InFlight, Today
 from s3_to_sftp_cli.status_reader import StatusReader, offered_host_key
@@ -228,6 +229,7 @@ def test_text_of_the_partner_cannot_move_the_cursor(cli: CliEnvironment) -> None
 
 def test_corrupt_circuit_breaker_hides_only_its_line(cli: CliEnvironment) -> None:
     cli.breaker(failures="many")
+    assert cli.run("status").code == ExitCode.FAILED
     document = status_json(cli)
     assert document["partner"] is None
     assert document["unavailable"][0]["part"] == "partner"
@@ -535,14 +537,20 @@ def test_percentile_is_one_of_the_values(values: list[float], expected: float | 
         ("lambda:ListEventSourceMappings", "trigger"),
     ],
 )
-def test_missing_permission_hides_one_part_and_names_the_action(
+def test_missing_permission_hides_one_part_names_the_action_and_is_no_success(
     cli: CliEnvironment, action: str, label: str
 ) -> None:
     cli.refused.add(action)
     outcome = cli.run("status")
     assert f"not allowed: {action}" in line(outcome.stdout, label)
-    assert outcome.code == 0
+    assert outcome.code == ExitCode.DENIED
     assert action in {each["action"] for each in status_json(cli)["unavailable"]}
+
+
+def test_what_needs_a_person_counts_more_than_a_part_that_is_not_shown(cli: CliEnvironment) -> None:
+    cli.breaker()
+    cli.refused.add("sqs:GetQueueAttributes")
+    assert cli.run("status").code == ExitCode.ATTENTION
 
 
 def test_missing_permission_for_metrics_is_shown_where_they_would_be(
