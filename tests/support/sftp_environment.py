@@ -98,7 +98,7 @@ class MemoryConnection:
         self.server.broken = EOFError("closed by ourselves")
 
 
-class _ProvenPool(ConnectionPool):
+class ProvenPool(ConnectionPool):
     """The pool of a server that has passed every probe."""
 
     capabilities = Capabilities(resume=True, parallel_connections=True, parallel_channels=True)
@@ -189,7 +189,7 @@ class SftpEnvironment:
         return connection
 
     def pool(self, limit: int = 1, **more: Any) -> ConnectionPool:
-        kind = _ProvenPool if self.proven else ConnectionPool
+        kind = ProvenPool if self.proven else ConnectionPool
         pool = kind(
             SERVER, FixedCredentials(LOGIN), timeouts=Timeouts(), limit=limit, connect=self.connect, **more
         )

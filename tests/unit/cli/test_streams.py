@@ -91,7 +91,8 @@ def test_ctrl_c_while_the_command_is_loaded_is_one_like_any_other() -> None:
 
 
 _LOADED_ON_DEMAND = """
-import builtins, sys
+import builtins, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which the job of a shell in the background ignores
 load = builtins.__import__
 def on_demand(name, *rest, **more):
     if name == "s3_to_sftp_cli.main":

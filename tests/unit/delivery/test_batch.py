@@ -43,7 +43,8 @@ from tests.support.delivery_environment import DeliveryEnvironment, crc_of
 from tests.support.ledger_environment import raising
 from tests.support.memory_s3 import BUCKET, MemoryS3
 from tests.support.scripted_server import Asked, refusing, silent_at, status
-from tests.support.sftp_environment import SftpEnvironment, wait_for_streams
+from tests.support.sending import at
+from tests.support.sftp_environment import SOON, ProvenPool, SftpEnvironment, wait_for_streams
 
 SMALL = bytes(range(256)) * 100
 LARGE = bytes(range(256)) * (SMALL_BYTES // 256 + 1)
@@ -284,16 +285,18 @@ def test_small_objects_share_round_trips() -> None:
     assert published_files(env) == {f"inbox/{key}": key.encode() for key in "abcdef"}
 
 
-def test_large_object_is_sent_over_parallel_streams() -> None:
-    tuning = TransferTuning(min_bytes_per_stream=len(LARGE) // 2)
-    s3, env = MemoryS3({"a": LARGE}), SftpEnvironment(tuning=tuning)
-    joined: list[int] = []
-    env.scripts[1] = lambda asked: joined.append(1) if asked.kind == Request.OPEN else None
+def test_large_object_is_sent_over_parallel_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s3_to_sftp.sftp.client.ConnectionPool", ProvenPool)
+    both_write = threading.Barrier(2)
+    env = SftpEnvironment(
+        scripts={number: at(Request.WRITE, 1, lambda: both_write.wait(SOON)) for number in range(2)},
+        tuning=TransferTuning(min_bytes_per_stream=len(LARGE) // 2, last_segment_bytes=128 * 1024),
+    )
+    s3 = MemoryS3({"a": LARGE})
     receipt = deliver(delivery(s3, env, max_connections=2), s3.ref("a"))
     wait_for_streams()
     assert env.files == {"inbox/a": LARGE}
-    assert env.tried[1] == 1
-    assert receipt.streams == 1 + len(joined)
+    assert receipt.streams == 2
 
 
 def test_batch_of_small_and_large_objects_is_delivered() -> None:
