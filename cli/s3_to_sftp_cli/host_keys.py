@@ -14,11 +14,14 @@ from s3_to_sftp_cli.delivery import DeployedDelivery
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.ledger import LedgerReader, Record
 
-_FINGERPRINT = re.compile(r"SHA256:([A-Za-z0-9+/]{43})=?")
+_DIGEST = "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]"
+"""A SHA256 in Base64: 256 bits end within the 43rd character, whose last two bits are 0."""
+
+_FINGERPRINT = re.compile(rf"SHA256:({_DIGEST})=?")
 _OFFERED = re.compile(r"It offers '([^']*)' \((SHA256:[A-Za-z0-9+/]{43})\)")
 _MD5 = re.compile(r"(?i)(?:md5:)?(?:[0-9a-f]{2}:){15}[0-9a-f]{2}|(?:md5:)?[0-9a-f]{32}")
 _HEXADECIMAL = re.compile(r"(?i)(?:sha256:)?((?:[0-9a-f]{2}:?){31}[0-9a-f]{2})")
-_WITHOUT_PREFIX = re.compile(r"[A-Za-z0-9+/]{43}=?")
+_WITHOUT_PREFIX = re.compile(f"{_DIGEST}=?")
 _KEY = re.compile(r"(?:\S+\s+)?(AAAA[A-Za-z0-9+/]+={0,2})(?:\s.*)?")
 
 _MOST_RECORDS = 1000
@@ -84,7 +87,9 @@ def parse_fingerprint(text: str, *, server: str) -> str:
         raise _malformed(
             "a fingerprint without its algorithm", f"If it is SHA256, write SHA256:{given.rstrip('=')}"
         )
-    raise _malformed("no SHA256 fingerprint", f"It is SHA256: and 43 characters. {ask}")
+    raise _malformed(
+        "no SHA256 fingerprint", f"It is SHA256: and 43 characters, of which the last is one of 16. {ask}"
+    )
 
 
 def pinned_keys(delivery: DeployedDelivery) -> tuple[PinnedKey, ...]:

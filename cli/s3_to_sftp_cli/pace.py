@@ -7,9 +7,12 @@ from s3_to_sftp_cli.option_types import Finite
 
 
 class Rate(Finite):
-    """A rate on the command line: `nan` and `inf` would mean no limit at all."""
+    """A rate on the command line, 0.1 at least: `nan` and `inf` would mean no limit at all."""
 
     what = " of objects per second"
+
+    def __init__(self) -> None:
+        super().__init__(min=0.1)
 
 
 class Pace:

@@ -53,7 +53,7 @@ _WHY = {
     metavar="TIME",
     help="Only what was put at this time or later, e.g. 2026-11-29T02:00.",
 )
-@click.option("--max-rate", type=Rate(min=0.1), metavar="N", help="Objects per second. Default: no limit.")
+@click.option("--max-rate", type=Rate(), metavar="N", help="Objects per second. Default: no limit.")
 @click.option(
     "--inventory",
     metavar="URL",

@@ -33,7 +33,7 @@ _PER_SECOND = 50.0
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.option(
     "--max-rate",
-    type=Rate(min=0, min_open=True),
+    type=Rate(),
     default=_PER_SECOND,
     show_default=True,
     metavar="N",

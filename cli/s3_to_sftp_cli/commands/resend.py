@@ -43,9 +43,7 @@ def sending_options(command: Command) -> Command:
         click.option(
             "--id", "id_", type=NOT_EMPTY, metavar="ID", help="Continue the command that printed this id."
         ),
-        click.option(
-            "--max-rate", type=Rate(min=0.1), metavar="N", help="Objects per second. Default: no limit."
-        ),
+        click.option("--max-rate", type=Rate(), metavar="N", help="Objects per second. Default: no limit."),
     ):
         command = option(command)
     return command

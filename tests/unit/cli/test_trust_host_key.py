@@ -107,6 +107,7 @@ def test_fingerprint_is_taken_as_ssh_keygen_prints_it(given: str) -> None:
         ("SHA256:" + ":".join(["AB"] * 32), "SHA256:q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s"),
         (NEW_FINGERPRINT[:-1], "43 characters"),
         (NEW_FINGERPRINT + "x", "43 characters"),
+        (NEW_FINGERPRINT[:-1] + "B", "the last is one of 16"),
         ("SHA1:abc", "43 characters"),
         ("", "43 characters"),
         ("ssh-ed25519 AAAAnonsense!", "43 characters"),
