@@ -53,6 +53,20 @@ def watch(paths: Iterable[Path]) -> Iterator[Arrivals]:
         thread.join()
 
 
+def others_left(root: Path, expected: Iterable[Path], *, seconds: float) -> set[Path]:
+    """Returns the files below `root` that are not expected, once there are none or after `seconds`.
+
+    The function tidies up behind the RENAME, too: a probe file may be there for a moment longer.
+    """
+    known = frozenset(expected)
+    end = time.monotonic() + seconds
+    while others := files_below(root) - known:
+        if time.monotonic() >= end:
+            break
+        time.sleep(_POLL_SECONDS)
+    return others
+
+
 def files_below(root: Path) -> set[Path]:
     """Returns every file below `root`, whatever its name."""
     return {path for path in root.rglob("*") if not path.is_dir()}

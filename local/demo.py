@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.arrivals import Arrivals, files_below, watch
+from local.arrivals import Arrivals, others_left, watch
 from local.deployment import function_log
 from local.harness import Harness
 from local.progress import Progress
 from local.samples import MIB, Sample, make_samples
 
 _TIMEOUT_SECONDS = 600.0
+_TIDY_SECONDS = 60.0
 _LOG_LINES = 20
 _LARGE = 64 * MIB
 
@@ -36,10 +37,11 @@ def demonstrate(harness: Harness, progress: Progress) -> bool:
         samples = make_samples(harness.scratch / "samples")
     outcomes = _send(harness, samples, progress)
     print("\n" + table(outcomes) + "\n", flush=True)
-    strangers = files_below(harness.server.root) - {harness.landing_place(sample.key) for sample in samples}
-    for path in sorted(strangers):
+    places = [harness.landing_place(sample.key) for sample in samples]
+    others = others_left(harness.server.root, places, seconds=_TIDY_SECONDS)
+    for path in sorted(others):
         print(f"unexpected file on the server: {path.relative_to(harness.server.root)}")
-    good = all(outcome.intact for outcome in outcomes) and not strangers
+    good = all(outcome.intact for outcome in outcomes) and not others
     if not good:
         _explain(harness)
     return good
