@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
 from rich.console import Console
 
 from s3_to_sftp.selftest import NAME_PREFIX, OPERATION
@@ -155,12 +155,17 @@ def _put(context: Context, run: Run) -> float:
         f"A test of the delivery to {context.delivery.host}, sent by `s3-to-sftp selftest`. "
         f"{context.caller}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC. It may be deleted.\n"
     )
-    answer = context.aws.client("s3").put_object(
-        Bucket=run.bucket, Key=run.key, Body=text.encode(), ContentType="text/plain; charset=utf-8"
-    )
+    where = f"s3://{run.bucket}/{run.key}"
+    try:
+        answer = context.aws.client("s3").put_object(
+            Bucket=run.bucket, Key=run.key, Body=text.encode(), ContentType="text/plain; charset=utf-8"
+        )
+    except (KeyboardInterrupt, ReadTimeoutError, ConnectionClosedError):
+        context.output.note(f"{where} may be there, and be delivered: S3 has not answered. Delete it.")
+        raise
     run.version_id = answer.get("VersionId", "")
     started = _clock()
-    _note(context, run, started, "put", f"s3://{run.bucket}/{run.key}")
+    _note(context, run, started, "put", where)
     return started
 
 

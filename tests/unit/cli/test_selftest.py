@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from s3_to_sftp_cli import dead_letters
 from s3_to_sftp_cli.commands import selftest
@@ -218,6 +218,31 @@ def test_object_that_waits_for_too_long_says_for_what(env: Selftest) -> None:
     assert outcome.code == ExitCode.FAILED
     assert outcome.json["reason"] == "it is still WAITING after 2 s: The circuit breaker is open."
     check_schema("selftest", outcome.json)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+        (ReadTimeoutError(endpoint_url="https://s3"), ExitCode.FAILED),
+    ],
+)
+def test_object_to_which_s3_has_not_answered_is_named(
+    env: Selftest, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: ExitCode
+) -> None:
+    call: Any = BaseClient._make_api_call  # type: ignore[attr-defined] # what everybody patches
+
+    def put(client: Any, operation: str, request: dict[str, Any]) -> Any:
+        answer = call(client, operation, request)
+        if operation == "PutObject":
+            raise error
+        return answer
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", put)
+    outcome = env.run()
+    (key,) = env.keys()
+    assert outcome.code == code
+    assert f"s3://{BUCKET}/{key} may be there" in outcome.stderr
 
 
 def test_ctrl_c_deletes_the_object(env: Selftest) -> None:
