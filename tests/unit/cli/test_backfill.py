@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,15 @@ def test_cost_is_that_of_the_page_about_costs() -> None:
     assert [(part.each, part.per_million) for part in costs.PARTS] == [(7, 0.625), (3, 0.4), (1, 0.2)]
     assert str(Cost(1_000_000)) == "$5.78"
     assert str(Cost(0)) == "$0.00"
+
+
+@pytest.mark.parametrize("page", ["reference/cli.md", "guides/operate.md"])
+def test_pages_show_the_cost_that_is_printed(page: str) -> None:
+    text = (Path(__file__).parents[3] / "docs" / page).read_text()
+    shown = re.findall(r"^ +(\d+)  (.+) per object, \$([0-9.]+) per million$", text, re.MULTILINE)
+    assert shown == [(str(part.each), part.what, f"{part.per_million:g}") for part in costs.PARTS]
+    ((objects, cost),) = re.findall(r"^([0-9,]+) objects?, .* to send: (.+)$", text, re.MULTILINE)
+    assert cost == str(Cost(int(objects.replace(",", ""))))
 
 
 def test_nothing_to_send_is_no_failure(stored: Stored) -> None:
