@@ -99,7 +99,7 @@ def resume_command(context: Context, until: str | None, reason: str, *, dry_run:
     """
     now = local_now()
     opens_until = parse_future(until, now=now) if until else None
-    why = checked_reason(reason) if reason or opens_until else ""
+    why = checked_reason(reason) if reason or (opens_until and not dry_run) else ""
     items = ControlItems(context.aws.client("dynamodb"), context.delivery.require_table())
     before = items.read(HOLD_PK, HOLD_SK)
     in_force = _in_force(before, now)

@@ -336,8 +336,9 @@ def test_every_opening_is_kept(at_night: CliEnvironment) -> None:
 
 def test_opening_by_hand_needs_a_reason_and_a_dry_run_changes_nothing(at_night: CliEnvironment) -> None:
     assert at_night.run("resume", "--until", "06:00").code == ExitCode.USAGE
-    outcome = at_night.run("resume", "--until", "06:00", "--reason", "x", "--dry-run")
-    assert "windows would be open until 06:00" in outcome.stdout
+    for reason in ((), ("--reason", "x")):
+        outcome = at_night.run("resume", "--until", "06:00", "--dry-run", *reason)
+        assert "windows would be open until 06:00" in outcome.stdout
     assert item_of(at_night) is None
 
 
