@@ -51,7 +51,7 @@ def refuse_at_synth_what_contradicts(
     validate_with(scope, look)
 
 
-_AGAIN = "If the server has changed since then, measure it again (s3-to-sftp doctor --save)."
+_AGAIN = "If the server has changed since then, measure it again (s3-to-sftp doctor --save FILE)."
 
 
 def contradictions(rules: DeliveryRules, measured: MeasuredServer) -> Iterator[str]:
