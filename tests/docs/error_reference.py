@@ -90,8 +90,7 @@ REMEDIES = {
     "HostKeyRefused": (
         "The line shows the offered key and its fingerprint. Verify the fingerprint with the partner out of "
         "band. Then `s3-to-sftp trust-host-key SHA256:... --reason TEXT` lets deliveries continue for a day "
-        "at most, and prints what to deploy: the new `ssh_host_key` (a list of old and new during a "
-        "rotation)."
+        "at most, and prints the host keys to deploy, old and new."
     ),
     "LoginRefused": (
         "Put the right login into the secret. The function notices within minutes; no deployment is needed."
@@ -168,7 +167,10 @@ REMEDIES = {
     "TooYoung": "No action needed.",
     "DeadlineTooClose": "No action needed: it will be retried at once.",
     "CheckpointSaved": "No action needed.",
-    "Filtered": "No action needed. To deliver it, change the rule, then `s3-to-sftp backfill`.",
+    "Filtered": (
+        "No action needed. To deliver it, change the rule, then `s3-to-sftp backfill --reason TEXT`; "
+        "`s3-to-sftp resend KEY --even-if-filtered --reason TEXT` sends one as it is."
+    ),
     "Skipped": "No action needed; `s3-to-sftp resend KEY --reason TEXT` tries it again.",
     "AlreadyDelivered": "No action needed: the event came more than once.",
     "FolderMarker": "No action needed: it has no content.",
