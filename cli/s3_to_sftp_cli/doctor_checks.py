@@ -90,7 +90,7 @@ def _notification(aws: Aws, delivery: DeployedDelivery) -> Iterator[Check]:
         name=NOTIFICATION,
         outcome=Outcome.WARNING,
         text=f"new objects are not seen; {', '.join(silent)} does not notify the queue",
-        advice="Deploy the stack again, and see who else sets the notifications of the bucket: whoever does "
+        advice="Deploy the stack again, and see who else sets the notifications of the bucket: each change "
         "replaces those of others.",
     )
 

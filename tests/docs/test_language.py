@@ -11,8 +11,11 @@ REPOSITORY = Path(__file__).parents[2]
 GLOSSARY = REPOSITORY / "docs" / "glossary.md"
 SECTION = "## Words we do not use, and what instead\n"
 
-FOLDERS = ("bench", "chaos", "docs", "examples", "fuzz", "infra", "lambda_src", "local", "release", "tests")
-SUFFIXES = {".json", ".md", ".py", ".toml"}
+FOLDERS = (
+    ".github", "bench", "chaos", "cli", "docs", "examples", "fuzz", "infra", "lambda_src", "local", "release",
+    "tests",
+)  # fmt: skip
+SUFFIXES = {".json", ".md", ".py", ".toml", ".yml"}
 EXCEPT = (
     "bench/results/",
     "docs/bench/",

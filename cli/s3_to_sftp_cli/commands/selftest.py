@@ -118,7 +118,7 @@ def _key(source: WatchedSource, *, keep: bool) -> str:
 
 
 def _require_its_turn(context: Context, run: Run, *, spends_number: bool) -> None:
-    """Refuse a test that the partner's rules do not let through now, or that takes a number in vain.
+    """Refuse a test that the partner's rules do not let through now, or that uses up a number.
 
     Raises:
         CliError: The rules filter it out, let it wait, or number files.
