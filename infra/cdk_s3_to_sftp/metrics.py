@@ -93,9 +93,9 @@ class DeliveryMetrics:
         return self._metric("Filtered", "Sum", options)
 
     def metric_circuit_breaker_open(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """1: the circuit breaker is open. 0: the partner is accepting files. No data without traffic.
+        """1: the circuit breaker is open. 0: the server has accepted the login. No data without traffic.
 
-        By default the minimum: one accepted file in a period means that the partner is accepting files.
+        By default the minimum: one accepted login in a period means that the partner is available.
         """
         return self._metric("CircuitBreakerOpen", "Minimum", options)
 
