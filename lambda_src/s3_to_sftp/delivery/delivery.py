@@ -29,7 +29,7 @@ from s3_to_sftp.delivery.plan_execution import NoRules, PlanExecution
 from s3_to_sftp.delivery.publication import Publication
 from s3_to_sftp.delivery.recovery import Recovery, abandoned_file
 from s3_to_sftp.delivery.resumable_upload import ResumableUpload
-from s3_to_sftp.delivery.temporary_name import second_name, temporary_name
+from s3_to_sftp.delivery.temporary_name import temporary_name
 from s3_to_sftp.delivery.transformed_upload import TransformedUpload
 from s3_to_sftp.delivery_plan import DeliveryPlan
 from s3_to_sftp.errors import (
@@ -256,7 +256,6 @@ class Delivery(ObjectAnswers):
             lease.temporary,
             small.object.data,
             aside=aside_name(lease.temporary, lease.attempt, path=lease.remote_path),
-            second=second_name(small.attempt.plan.file, lease.temporary),
             journal=self._publication.journal(small.attempt, executor),
         )
 

@@ -26,8 +26,3 @@ def temporary_name(file: PlannedFile, *, token: str, names: RemoteNames | None =
     # The second name, too: this attempt may come to need it, and it would be the same.
     is_used = file.temporary in names or another_name(file.temporary) in names
     return with_marker(file.temporary, token) if is_used else file.temporary
-
-
-def second_name(file: PlannedFile, temporary: str) -> str:
-    """Return the name of a second try within an attempt: the same where the partner prescribes it."""
-    return temporary if temporary == file.temporary else another_name(temporary)

@@ -53,7 +53,6 @@ class SmallFile(Generic[T]):
         aside: Where a file of the partner's may be moved that has the final name.
         journal: Records names that may exist at the partner.
         was_sent: Whether some of it may have been written over a connection that was lost.
-        second: The name until then if it has to be sent again; empty: another one of ours.
     """
 
     ticket: T
@@ -63,7 +62,6 @@ class SmallFile(Generic[T]):
     aside: str
     journal: Journal = field(default_factory=NoJournal)
     was_sent: bool = False
-    second: str = ""
 
 
 SendSmall = Callable[[SftpSession, SmallFile[T]], SftpTask[Any]]
@@ -313,14 +311,9 @@ class SftpClient:
 
 
 async def _send_again(send: SendSmall[T], session: SftpSession, file: SmallFile[T]) -> None:
-    """Send a file that was lost with another connection: what that has sent may still be written."""
-    second = file.second or another_name(file.temporary)
-    if second == file.temporary:  # no handle of the lost connection leads to the new file
-        await discard(session, second)
-        await send(session, file)
-        return
+    """Send a file that was lost with another connection: what that has sent may still be carried out."""
     try:
-        await send(session, replace(file, temporary=second))
+        await send(session, replace(file, temporary=another_name(file.temporary)))
     finally:
         # The name stays in the ledger: what was sent over the lost connection may arrive later.
         await discard(session, file.temporary)

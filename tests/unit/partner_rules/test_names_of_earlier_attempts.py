@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.delivery.temporary_name import temporary_name
 from s3_to_sftp.delivery_plan import PlannedFile
 from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable
@@ -23,7 +24,7 @@ from tests.support.killable_function import KillableEnvironment
 from tests.support.ledger_environment import commit_of
 from tests.support.rules_environment import RulesEnvironment
 from tests.support.rules_lifecycle import LifecycleEnvironment
-from tests.support.scripted_server import Asked, Hanging, is_rename
+from tests.support.scripted_server import Asked, Hanging, is_rename, renamed
 from tests.unit.partner_rules.test_crashes_by_rules import NAMED, NUMBERED, environment
 from tests.unit.partner_rules.test_sequences import refusing_name
 
@@ -211,3 +212,32 @@ def test_hanging_open_does_not_empty_the_file_of_the_next_attempt(
     receipt = env.deliver(env.ref(), name="last function")
     assert env.env.files["inbox/a.csv"] == content
     assert receipt.checksum == crc_of(content)
+
+
+def test_hanging_open_does_not_empty_the_file_that_is_sent_again_over_a_new_connection(
+    ledger_table: Any,
+) -> None:
+    rules = dataclasses.replace(NAMED, companions=())
+    env = RulesEnvironment(ledger_table, rules, {"a": b"content of a", "b": b"content of b"})
+    function = env.function(partner=env.env.client())
+
+    def deliver(key: str) -> Receipt:
+        ((_, outcome),) = deliver_all(function, [env.ref(key)], env.invocation("f"))
+        assert isinstance(outcome, Receipt)
+        return outcome
+
+    def is_open(asked: Asked) -> bool:
+        return asked.kind == Request.OPEN and asked.texts[0] == "inbox/a.csv.partial"
+
+    env.env.scripts[0] = hanging = Hanging(is_open, env.env.disk)
+    deliver("b")
+
+    def wakes_up(asked: Asked) -> None:
+        if is_rename(asked) and renamed(asked)[1] == "inbox/a.csv":
+            hanging.wakes_up()
+
+    env.env.scripts[0] = wakes_up
+    receipt = deliver("a")  # over the connection of the other object first, which may have been too old
+    assert len(env.env.made) == 2
+    assert env.env.files["inbox/a.csv"] == b"content of a"
+    assert receipt.checksum == crc_of(b"content of a")
