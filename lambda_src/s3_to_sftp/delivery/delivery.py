@@ -249,14 +249,15 @@ class Delivery(ObjectAnswers):
 
     def small_file(self, small: SmallDelivery, executor: Executor) -> SmallFile[SmallDelivery]:
         """Return the file to be sent; the executor writes to the ledger."""
-        lease = small.attempt.lease
+        attempt, lease = small.attempt, small.attempt.lease
         return SmallFile(
             small,
             lease.remote_path,
             lease.temporary,
             small.object.data,
             aside=aside_name(lease.temporary, lease.attempt, path=lease.remote_path),
-            journal=self._publication.journal(small.attempt, executor),
+            journal=self._publication.journal(attempt, executor),
+            is_complete=lambda: attempt.commit is not None,
         )
 
     async def send_small(
@@ -265,6 +266,7 @@ class Delivery(ObjectAnswers):
         """Send the file and give it its final name; the executor writes to the ledger meanwhile."""
         attempt = file.ticket.attempt
         executor = executor if self._ledger.is_persistent else InlineExecutor()
+        attempt.commit = None  # what was complete over a lost connection is sent again
         if attempt.plan.must_be_prepared:
             await self._execution.before_upload(session, attempt, executor)
         staged = await upload_small(

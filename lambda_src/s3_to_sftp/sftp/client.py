@@ -53,6 +53,8 @@ class SmallFile(Generic[T]):
         aside: Where a file of the partner's may be moved that has the final name.
         journal: Records names that may exist at the partner.
         was_sent: Whether some of it may have been written over a connection that was lost.
+        is_complete: Returns whether all its bytes are at the partner: what is refused then is
+            another file.
     """
 
     ticket: T
@@ -62,6 +64,7 @@ class SmallFile(Generic[T]):
     aside: str
     journal: Journal = field(default_factory=NoJournal)
     was_sent: bool = False
+    is_complete: Callable[[], bool] = lambda: False
 
 
 SendSmall = Callable[[SftpSession, SmallFile[T]], SftpTask[Any]]
@@ -297,6 +300,7 @@ class SftpClient:
             itertools.chain([first], waiting),
             functools.partial(send, session),
             self._limit(),
+            is_complete=lambda file: file.is_complete(),
         )
         self._pool.touch(0)
 

@@ -81,7 +81,12 @@ class Limit:
 
 
 def send_all(
-    session: SftpSession, files: Iterable[F], send: Callable[[F], SftpTask[Any]], limit: Limit
+    session: SftpSession,
+    files: Iterable[F],
+    send: Callable[[F], SftpTask[Any]],
+    limit: Limit,
+    *,
+    is_complete: Callable[[F], bool] = lambda _file: False,
 ) -> Iterator[tuple[F, Exception | None]]:
     """Send files, as many at a time as the server accepts, and yield each with its error as it is done.
 
@@ -93,8 +98,10 @@ def send_all(
         files: Each is requested when there is room for it.
         send: Returns the task that sends one.
         limit: Of this server; is changed by what the server shows.
+        is_complete: Whether all bytes of a file are at the server: an OPEN that is refused then is that of
+            another file, and this one is not sent again.
     """
-    return _Run(session, files, send, limit).outcomes()
+    return _Run(session, files, send, limit, is_complete).outcomes()
 
 
 @dataclass(eq=False)
@@ -132,11 +139,13 @@ class _Run(Generic[F]):
         files: Iterable[F],
         send: Callable[[F], SftpTask[Any]],
         limit: Limit,
+        is_complete: Callable[[F], bool],
     ) -> None:
         self._session = session
         self._files = iter(files)
         self._send = send
         self._limit = limit
+        self._is_complete = is_complete
         self._exhausted = False
         self._again: deque[F] = deque()
         self._alone: deque[F] = deque()
@@ -198,7 +207,7 @@ class _Run(Generic[F]):
     def _judged(self, one: _Try[F], outcome: object) -> Iterator[tuple[F, Exception | None]]:
         self._closed(one)
         self._is_alone = False
-        if not (isinstance(outcome, RequestRefused) and outcome.request in _CREATING):
+        if not isinstance(outcome, RequestRefused) or self._is_final(one, outcome):
             if one.refusals:
                 self._limit.confirm()
             yield one.file, outcome if isinstance(outcome, Exception) else None
@@ -208,6 +217,10 @@ class _Run(Generic[F]):
             self._undecided.append((one, outcome))  # one of these may have been opened before it
         else:
             yield self._refused(one, outcome)
+
+    def _is_final(self, one: _Try[F], refused: RequestRefused) -> bool:
+        """Return whether a refusal has nothing to do with other open files, or comes after the last byte."""
+        return refused.request not in _CREATING or self._is_complete(one.file)
 
     def _decided(self) -> Iterator[tuple[F, Exception]]:
         """Judge, now that nothing is under way, those of which it depended on the others."""

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.errors import RequestRefused
+from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.gzip_transform import Gzip
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -79,6 +81,28 @@ def test_scanner_that_denies_each_rename_once_delays_the_object_only() -> None:
     env.settle(refs)
     assert len(denied) == 8
     assert_arrived_once(env, refs)
+
+
+# --- refused OPENs ---
+
+
+@pytest.mark.parametrize("keys", [("a",), ("a", "b", "c")])
+def test_data_is_not_sent_again_when_a_file_beside_it_cannot_be_created(keys: tuple[str, ...]) -> None:
+    rules = DeliveryRules(temporary="{name}.partial", companions=[Companion.marker("{name}.done")])
+    env = environment(rules, keys)
+
+    def script(request: Asked) -> bytes | None:
+        assert len(env.disk.landed) <= len(keys), "it is sent again and again"
+        is_refused = request.kind == Request.OPEN and request.texts[0].endswith(".done.partial")
+        return status(request, Status.PERMISSION_DENIED) if is_refused else None
+
+    env.env.scripts[0] = script
+    env.invoke(env.refs())
+    assert {type(outcome) for outcome in env.outcomes.values()} == {RequestRefused}
+    env.env.scripts.clear()
+    env.settle(env.refs())
+    final = [*keys, *(f"{key}.done" for key in keys)]
+    assert sorted(env.disk.names_given) == sorted(f"inbox/{name}" for name in final)
 
 
 # --- processes that hang ---
