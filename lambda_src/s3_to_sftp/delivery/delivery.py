@@ -32,14 +32,7 @@ from s3_to_sftp.delivery.resumable_upload import ResumableUpload
 from s3_to_sftp.delivery.temporary_name import temporary_name
 from s3_to_sftp.delivery.transformed_upload import TransformedUpload
 from s3_to_sftp.delivery_plan import DeliveryPlan
-from s3_to_sftp.errors import (
-    NOT_LET_IN,
-    AfterDeliveryFailed,
-    Disposition,
-    NameTaken,
-    ObjectCorrupt,
-    RemotePathRefused,
-)
+from s3_to_sftp.errors import AfterDeliveryFailed, Disposition, ObjectCorrupt
 from s3_to_sftp.remote_path import SourceDirectory, directory_of, remote_path
 from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -269,9 +262,11 @@ class Delivery(ObjectAnswers):
         attempt.commit = None  # what was complete over a lost connection is sent again
         if attempt.plan.must_be_prepared:
             await self._execution.before_upload(session, attempt, executor)
-        staged = await upload_small(
-            session, file.data, temporary=file.temporary, path=file.path, journal=file.journal
-        )
+        session.require_valid_name(file.path)
+        with self._uploads.noting_what_is_written(attempt):
+            staged = await upload_small(
+                session, file.data, temporary=file.temporary, path=file.path, journal=file.journal
+            )
         commit = self._publication.commit_of(attempt, staged, file.ticket.object.content)
         data = file.ticket.object.data
         await self._publication.commit_and_publish(session, attempt, commit, executor, data)
@@ -290,7 +285,7 @@ class Delivery(ObjectAnswers):
             Exception: The error, once the ledger has it.
         """
         attempt = small.attempt
-        attempt.has_written = was_sent or not _is_before_writing(error)
+        attempt.has_written |= was_sent
         with self._failures.recorded(attempt):
             if error is not None:
                 raise error
@@ -343,9 +338,3 @@ class Delivery(ObjectAnswers):
 
     def _new_temporary(self, plan: DeliveryPlan, names: RemoteNames | None = None) -> str:
         return temporary_name(plan.file, token=self._new_token(), names=names)
-
-
-def _is_before_writing(error: Exception | None) -> bool:
-    """Return whether nothing was written: no login succeeded, or the server refused the name."""
-    is_name = isinstance(error, RemotePathRefused) and not isinstance(error, NameTaken)
-    return is_name or isinstance(error, NOT_LET_IN)

@@ -10,12 +10,12 @@ import pytest
 
 from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.delivery.temporary_name import temporary_name
-from s3_to_sftp.delivery_plan import PlannedFile
-from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable
+from s3_to_sftp.delivery_plan import IfExists, PlannedFile
+from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable, RuleRefused
 from s3_to_sftp.outcomes import CheckpointSaved
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.sftp.protocol import Request
+from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.sftp.temporary_names import another_name
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.remote_names import RemoteName, RemoteNames
@@ -24,7 +24,7 @@ from tests.support.killable_function import KillableEnvironment
 from tests.support.ledger_environment import commit_of
 from tests.support.rules_environment import RulesEnvironment
 from tests.support.rules_lifecycle import LifecycleEnvironment
-from tests.support.scripted_server import Asked, Hanging, is_rename, renamed
+from tests.support.scripted_server import Asked, File, Hanging, is_rename, refusing, renamed
 from tests.unit.partner_rules.test_crashes_by_rules import NAMED, NUMBERED, environment
 from tests.unit.partner_rules.test_sequences import refusing_name
 
@@ -73,6 +73,21 @@ def test_file_of_a_dead_attempt_is_not_forgotten_when_the_next_one_cannot_connec
     env.env.before_connect.clear()
     env.settle(env.refs())
     assert [path for path in env.disk.files if "part" in path.rpartition("/")[2]] == []
+
+
+@pytest.mark.parametrize("temporary", ["{name}.partial", None])
+def test_file_of_an_object_that_the_rules_refuse_is_not_forgotten_where_it_cannot_be_removed(
+    temporary: str | None,
+) -> None:
+    rules = dataclasses.replace(NAMED, companions=(), temporary=temporary, if_exists=IfExists.REFUSE)
+    env = environment(rules, ("a",))
+    env.disk.files["inbox/a.csv"] = File(b"theirs")
+    env.env.scripts[0] = refusing(Request.REMOVE, Status.PERMISSION_DENIED)
+    env.invoke(env.refs())
+    assert isinstance(env.outcomes[env.ref("a")], RuleRefused)
+    left = {path for path in env.disk.files if path != "inbox/a.csv"}
+    assert len(left) == 1
+    assert env.names_known() == left
 
 
 # --- versions of a key share the temporary name that the rules give ---
