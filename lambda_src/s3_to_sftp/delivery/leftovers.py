@@ -71,7 +71,7 @@ class NameJournal:
         """No RENAME that uses the name can still happen, unless a new file of ours gets it."""
         entry = self._lease.names.get(name)
         if entry is not None and entry.kind is NameKind.TEMPORARY and name in self._lease.names.given_again:
-            self._lease.names.must_stay_unused(name)
+            self._lease.names.must_stay_unused(name, since=self._now())
         else:
             self._lease.names.rename_resolved(name)
 
@@ -224,7 +224,7 @@ class Leftovers:
         if reachable := [name for name in names if name in here and here[name].kind is not NameKind.FINAL]:
             for name in self._sftp.remove(*reachable):
                 if here[name].kind is NameKind.TEMPORARY and name in lease.names.given_again:
-                    lease.names.must_stay_unused(name)
+                    lease.names.must_stay_unused(name, since=self._now())
                 else:
                     lease.names.remove(name)
 

@@ -228,7 +228,7 @@ class CompanionFiles:
             await self._record(work, replace(step, rename_unanswered=is_earlier_pending))
             raise
         if is_earlier_pending and step.temporary in names.given_again:
-            names.must_stay_unused(step.temporary)
+            names.must_stay_unused(step.temporary, since=self._now())
         else:
             names.remove(step.temporary)
         self._keep(work, replace(step, is_renamed=True))

@@ -31,7 +31,7 @@ class RemoteName:
         kind: What it holds.
         rename_pending: Whether a RENAME of it, or onto it, was sent and not answered: a process that hangs at
             the partner may still carry it out.
-        since: When it was recorded, in seconds since 1970.
+        since: When it was recorded, or about to be renamed, in seconds since 1970.
     """
 
     version: str
@@ -107,10 +107,17 @@ class RemoteNames:
         if entry := self._entries.get(name):
             self.put(name, replace(entry, rename_pending=False, kind=kind or entry.kind))
 
-    def must_stay_unused(self, name: str) -> None:
-        """Record that nothing has the name, and that a delayed request may still find what gets it."""
+    def must_stay_unused(self, name: str, *, since: float | None = None) -> None:
+        """Record that nothing has the name, and that a delayed request may still find what gets it.
+
+        Args:
+            name: The name.
+            since: When the last such request may have been sent, in seconds since 1970; None: when its RENAME
+                was about to be sent.
+        """
         if entry := self._entries.get(name):
-            self.put(name, replace(entry, rename_pending=True, kind=NameKind.BLOCKER))
+            since = entry.since if since is None else int(since)
+            self.put(name, replace(entry, rename_pending=True, kind=NameKind.BLOCKER, since=since))
 
     def remove(self, name: str) -> None:
         """Record that the name does not exist."""

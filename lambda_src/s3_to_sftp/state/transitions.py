@@ -308,7 +308,7 @@ def name_entry_before_rename(lease: Lease, commit: Commit, now: float) -> Remote
     """Return the key item's entry for a temporary name that is about to be renamed."""
     entry = lease.names.get(commit.temporary) or name_entry(lease.ref, account=lease.account, since=now)
     is_renamed = commit.temporary != commit.remote_path
-    return replace(entry, server=commit.server.account, rename_pending=is_renamed)
+    return replace(entry, server=commit.server.account, rename_pending=is_renamed, since=int(now))
 
 
 def in_state(state: State, now: float) -> Put:

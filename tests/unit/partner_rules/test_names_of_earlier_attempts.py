@@ -256,3 +256,28 @@ def test_hanging_open_does_not_empty_the_file_that_is_sent_again_over_a_new_conn
     assert len(env.env.made) == 2
     assert env.env.files["inbox/a.csv"] == b"content of a"
     assert receipt.checksum == crc_of(b"content of a")
+
+
+# --- the server hangs in a RENAME of a file that has waited for days ---
+
+
+def test_name_of_a_file_that_has_waited_for_days_stays_unused_for_a_day_from_its_rename_on() -> None:
+    env = environment(dataclasses.replace(NAMED, companions=()), ("a",))
+    (old,) = env.refs()
+    env.env.scripts[0] = refusing_name("inbox/a.csv")
+    env.invoke([old])
+    env.ledger.clock.now += 3 * 86_400
+    env.env.scripts[0] = hanging = Hanging(is_rename, env.disk)
+    env.invoke([old])
+    env.env.scripts.clear()
+    env.settle([old])  # its RENAME is answered this time; the other one still hangs
+
+    def wakes_up(asked: Asked) -> None:
+        if asked.kind == Request.WRITE:
+            hanging.wakes_up()
+            assert env.disk.files["inbox/a.csv"] == b"the bytes of a\n"
+
+    env.env.scripts[0] = wakes_up
+    env.s3.objects["a"] = b"newer bytes"
+    env.settle([env.ref("a", "0B")])
+    assert env.disk.files["inbox/a.csv"] == b"newer bytes"
