@@ -253,8 +253,9 @@ class RulesExecution(ObjectPlans):
 
     async def before_rename(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """See `PlanExecution`."""
-        commit = attempt.commit or attempt.lease.steps.get(BEGUN)
-        if attempt.plan.companions_before and commit is not None:  # a delayed RENAME must not replace one
+        commit, plan = attempt.commit or attempt.lease.steps.get(BEGUN), attempt.plan
+        # A delayed RENAME must not replace one, nor what is about to be written under its final name.
+        if commit is not None and (plan.companions_before or plan.file.is_direct):
             journal = self._leftovers.journal(attempt.lease, self._ledger, executor)
             await self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
         await self._companions.withdraw_former(session, attempt, executor)

@@ -24,7 +24,7 @@ from s3_to_sftp.state.receipt import Evidence
 from tests.support import rules_environment
 from tests.support.delivery_environment import is_rename, silent_after
 from tests.support.rules_environment import RulesEnvironment
-from tests.support.scripted_server import Asked, File, Script, status
+from tests.support.scripted_server import Asked, File, Hanging, Script, status
 from tests.unit.rules.objects import planned
 
 DATA = {"x": b"one", "y": b"two"}
@@ -201,6 +201,33 @@ def test_file_under_a_temporary_name_does_not_stay_when_files_are_written_direct
     env.rules = DeliveryRules(name="{name}.gz", temporary=FINAL_NAME, transforms=[Gzip()])
     env.deliver(env.ref("x"), name="two")
     assert set(names(env)) == {"x.gz"}
+
+
+@pytest.mark.parametrize("replaces", [True, False], ids=["posix-rename", "the old file is moved aside first"])
+def test_delayed_rename_does_not_touch_what_a_newer_version_writes_under_its_final_name(
+    ledger_table: Any, *, replaces: bool
+) -> None:
+    env = RulesEnvironment(ledger_table, DeliveryRules(name="{name}"), DATA)
+    if not replaces:
+        env.env.extensions = {}
+        env.env.files["inbox/x"] = File(b"theirs")
+
+    def is_due(asked: Asked) -> bool:
+        return is_rename(asked) if replaces else asked.kind == Request.RENAME and asked.texts[0] == "inbox/x"
+
+    env.env.scripts[0] = hanging = Hanging(is_due, env.env.disk)
+    with pytest.raises(ConnectionLost if replaces else RequestRefused):
+        env.deliver(env.ref("x"), name="one")
+
+    def wakes_up(asked: Asked) -> None:
+        if asked.kind == Request.WRITE:
+            hanging.wakes_up()
+
+    env.env.scripts[0] = wakes_up
+    env.rules = DeliveryRules(name="{name}", temporary=FINAL_NAME)
+    env.s3.objects["x"] = b"newer"
+    env.deliver(env.ref("x", "0B"), name="two")
+    assert env.env.files["inbox/x"] == b"newer"
 
 
 ANNOUNCED = DeliveryRules(
