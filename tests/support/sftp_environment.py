@@ -51,7 +51,7 @@ class MemoryJournal:
     names: dict[str, str] = field(default_factory=dict)
     moves: Callable[[], Future[None]] = done
 
-    def will_move_aside(self, name: str) -> Future[None]:
+    def will_move_aside(self, name: str, _path: str) -> Future[None]:
         self.names[name] = "moving"
         return self.moves()
 

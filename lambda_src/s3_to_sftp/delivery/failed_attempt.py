@@ -1,6 +1,7 @@
 """What the ledger keeps of an attempt that fails, and what is removed at the partner."""
 
 import contextlib
+import functools
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -92,10 +93,10 @@ class FailedAttempts:
 
     def _restore(self, attempt: Attempt) -> None:
         lease = attempt.lease
-        if self._leftovers.asides_to_restore(lease, lease.remote_path):
-            journal = self._leftovers.journal(lease, self._ledger, InlineExecutor())
+        journal = self._leftovers.journal(lease, self._ledger, InlineExecutor())
+        for place in self._leftovers.places_to_restore(lease):
             self._sftp.run(
-                lambda session: self._leftovers.restore(session, lease, lease.remote_path, journal)
+                functools.partial(self._leftovers.restore, lease=lease, path=place, journal=journal)
             )
 
     def _release(self, attempt: Attempt, error: Exception) -> None:

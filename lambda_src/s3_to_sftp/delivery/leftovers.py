@@ -54,8 +54,8 @@ class NameJournal:
         self._account = account
         self._now = now
 
-    def will_move_aside(self, name: str) -> "Future[None]":
-        """Write down the name before the partner's file gets it."""
+    def will_move_aside(self, name: str, path: str) -> "Future[None]":
+        """Write down the name before the partner's file with this final name gets it."""
         entry = RemoteName(
             version=version_key(self._lease.ref),
             sequencer=self._lease.ref.padded_sequencer,
@@ -63,6 +63,7 @@ class NameJournal:
             kind=NameKind.ASIDE,
             rename_pending=True,
             since=int(self._now()),
+            path=path,
         )
         self._lease.names.put(name, entry)
         return self._executor.submit(self._ledger.note_names, self._lease)
@@ -145,17 +146,16 @@ class Leftovers:
             journal: Told what has become of each name.
         """
         with contextlib.suppress(DeliveryError):  # why the file has no final name is what counts
-            await restore_first(session, self.asides_to_restore(lease, path), path, journal)
+            asides = self._own_asides(lease, otherwise=path).get(path, [])
+            await restore_first(session, asides, path, journal)
 
-    def asides_to_restore(self, lease: Lease, path: str) -> list[str]:
-        """Return the names under which a file of the partner's may be that had this final name."""
-        here = dict(self._here(lease))
-        return [
-            name
-            for name in own_names(lease, NameKind.ASIDE)
-            # One that may still be moved has its name, or will be looked for by the next attempt.
-            if name in here and not here[name].rename_pending and _is_beside(name, path)
-        ]
+    def places_to_restore(self, lease: Lease) -> list[str]:
+        """Return the final names of files of the partner's that attempts at the version have moved aside."""
+        return list(self._own_asides(lease, otherwise=lease.remote_path))
+
+    def _own_asides(self, lease: Lease, *, otherwise: str) -> dict[str, list[str]]:
+        own = own_names(lease, NameKind.ASIDE)
+        return _by_place(((name, entry) for name, entry in self._here(lease) if name in own), otherwise)
 
     def remove_dead(self, lease: Lease, resume: Checkpoint | None) -> bool:
         """Remove what dead attempts at the version have left, but for what leads to the file to resume.
@@ -237,19 +237,13 @@ class Leftovers:
             journal: Told what has become of each name.
         """
         unneeded = [name for name, entry in self._here(lease) if self._is_unneeded(lease, entry)]
-        asides = [
-            name
-            for name, entry in self._here(lease)
-            if entry.kind is NameKind.ASIDE
-            and not entry.rename_pending
-            and _is_earlier(lease, entry)
-            and _is_beside(name, path)
-        ]
+        earlier = ((name, entry) for name, entry in self._here(lease) if _is_earlier(lease, entry))
+        asides = _by_place(earlier, path)
         with contextlib.suppress(DeliveryError):  # it is never what counts
             if unneeded:
                 self.remove(lease, unneeded)
-            if asides:
-                self._sftp.remove_asides(asides, path, journal)
+            for place, names in asides.items():
+                self._sftp.remove_asides(names, place, journal)
 
     def note_server(self, lease: Lease) -> None:
         """Note where the names are that were written down before anybody had logged in."""
@@ -274,6 +268,19 @@ def _is_earlier(lease: Lease, entry: RemoteName) -> bool:
     return is_mine or is_older(entry.sequencer, lease.ref.padded_sequencer)
 
 
-def _is_beside(aside: str, path: str) -> bool:
-    """Return whether the file that was moved aside had this final name: it stays in its directory."""
-    return posixpath.dirname(aside) == posixpath.dirname(path)
+def _by_place(names: Iterable[tuple[str, RemoteName]], otherwise: str) -> dict[str, list[str]]:
+    """Return the names of files that were moved aside, by the final name that each had.
+
+    Args:
+        names: Of files of all kinds.
+        otherwise: The final name of those in its directory of which none is recorded.
+    """
+    places: dict[str, list[str]] = {}
+    for name, entry in names:
+        # One that may still be moved has its name, or will be looked for by the next attempt.
+        if entry.kind is not NameKind.ASIDE or entry.rename_pending:
+            continue
+        is_beside = posixpath.dirname(name) == posixpath.dirname(otherwise)
+        if place := entry.path or (otherwise if is_beside else ""):
+            places.setdefault(place, []).append(name)
+    return places

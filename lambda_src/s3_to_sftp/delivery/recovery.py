@@ -180,9 +180,15 @@ class Recovery:
         attempt.progress.has_answered = True
         _, final = self._sftp.look_at(commit.temporary, commit.remote_path)
         if not _is_it(commit, final) or final == standing:
+            if standing is not None and attempt.lease.remote_path != commit.remote_path:
+                self._restore(attempt, commit.remote_path)  # nothing of ours takes its place
             return None
         _log.warning("%r has its name after all: what was to be sent again is delivered", commit.remote_path)
         return self._found(attempt, commit, Evidence.SEEN_AFTER_RENAME)
+
+    def _restore(self, attempt: Attempt, path: str) -> None:
+        lease, journal = attempt.lease, self._publication.journal(attempt)
+        self._sftp.run(lambda session: self._leftovers.restore(session, lease, path, journal))
 
     def _found(self, attempt: Attempt, commit: Commit, evidence: Evidence) -> Receipt:
         """Do what is left to do for a file that has its final name; what shows that is not forgotten."""

@@ -32,8 +32,8 @@ _MAY_BE_A_DIRECTORY = {Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED}
 class Journal(Protocol):
     """Remembers what may stand at the partner, or may still happen there."""
 
-    def will_move_aside(self, name: str) -> "Future[None]":
-        """Write down the name before the partner's file gets it."""
+    def will_move_aside(self, name: str, path: str) -> "Future[None]":
+        """Write down the name before the partner's file with this final name gets it."""
 
     def rename_resolved(self, name: str) -> None:
         """No RENAME that uses the name can happen from now on."""
@@ -48,7 +48,7 @@ class Journal(Protocol):
 class NoJournal:
     """Records nothing, where there is no ledger."""
 
-    def will_move_aside(self, name: str) -> "Future[None]":  # noqa: ARG002 - the protocol's
+    def will_move_aside(self, name: str, path: str) -> "Future[None]":  # noqa: ARG002 - the protocol's
         """Let the partner's file be moved."""
         done: Future[None] = Future()
         done.set_result(None)
@@ -185,7 +185,7 @@ async def _make_room(
         raise requests.with_cause(refused, requests.TEMPORARY_REMOVED, server=session.server)
     await _require_regular_file(session, path, there, refused)
     try:
-        await ExternalFuture(journal.will_move_aside(aside))
+        await ExternalFuture(journal.will_move_aside(aside, path))
     except Exception:
         journal.gone(aside)
         raise

@@ -83,6 +83,7 @@ def _read_name(fields: Fields) -> RemoteName:
         kind=fields.one_of("kind", NameKind),
         rename_pending=fields.flag("rename_pending"),
         since=fields.integer("since"),
+        path=fields.optional_text("path") or "",
     )
 
 

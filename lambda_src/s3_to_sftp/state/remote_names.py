@@ -32,6 +32,7 @@ class RemoteName:
         rename_pending: Whether a RENAME of it, or onto it, was sent and not answered: a process that hangs at
             the partner may still carry it out.
         since: When it was recorded, or about to be renamed, in seconds since 1970.
+        path: The final name that an old file of the partner's had; empty: another kind, or not recorded.
     """
 
     version: str
@@ -40,11 +41,12 @@ class RemoteName:
     kind: NameKind = NameKind.TEMPORARY
     rename_pending: bool = False
     since: int = 0
+    path: str = ""
 
     @property
     def text_bytes(self) -> int:
         """How many bytes its texts take."""
-        return sum(len(text.encode()) for text in (self.version, self.sequencer, self.server))
+        return sum(len(text.encode()) for text in (self.version, self.sequencer, self.server, self.path))
 
 
 _ENTRY_BYTES = 100

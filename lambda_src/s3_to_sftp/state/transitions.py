@@ -272,7 +272,10 @@ def _listed(now: float) -> Put:
 
 def entries(lease: Lease) -> dict[str, Mapping[str, object]]:
     """Return the names of the lease as the ledger keeps them."""
-    return {name: vars(entry) for name, entry in lease.names.items()}
+    return {
+        name: {field: value for field, value in vars(entry).items() if field != "path" or value}
+        for name, entry in lease.names.items()
+    }
 
 
 def commit_put(lease: Lease, commit: Commit, now: float) -> Put:

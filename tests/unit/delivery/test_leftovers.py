@@ -437,8 +437,8 @@ def test_aside_name_is_recorded_before_the_move() -> None:
     harness = LeftoversEnvironment({})
     name = aside_name(TEMPORARY, 3)
     with ThreadPoolExecutor(1) as threads:
-        harness.journal(threads).will_move_aside(name).result()
-    known = pending(MINE, NameKind.ASIDE, since=int(START))
+        harness.journal(threads).will_move_aside(name, "inbox/a").result()
+    known = pending(MINE, NameKind.ASIDE, since=int(START), path="inbox/a")
     assert harness.ledger.noted == [{TEMPORARY: entry(), name: known}]
 
 
@@ -446,7 +446,7 @@ def test_aside_name_that_cannot_be_recorded_raises() -> None:
     harness = LeftoversEnvironment({})
     harness.ledger.refuses = True
     with pytest.raises(LedgerError):
-        harness.journal().will_move_aside("inbox/.o").result()
+        harness.journal().will_move_aside("inbox/.o", "inbox/a").result()
 
 
 def test_each_attempt_has_its_own_aside_name() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.errors import ConnectionLost, NameTaken, RenameUnanswered, RequestRefused, RuleRefused
+from s3_to_sftp.outcomes import AlreadyGone
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.rules.after_delivery import AfterDelivery
 from s3_to_sftp.rules.companion import Companion
@@ -24,7 +25,7 @@ from s3_to_sftp.state.receipt import Evidence
 from tests.support import rules_environment
 from tests.support.delivery_environment import is_rename, silent_after
 from tests.support.rules_environment import RulesEnvironment
-from tests.support.scripted_server import Asked, File, Hanging, Script, status
+from tests.support.scripted_server import NOTHING, Asked, File, Hanging, Script, status
 from tests.unit.rules.objects import planned
 
 DATA = {"x": b"one", "y": b"two"}
@@ -228,6 +229,63 @@ def test_delayed_rename_does_not_touch_what_a_newer_version_writes_under_its_fin
     env.s3.objects["x"] = b"newer"
     env.deliver(env.ref("x", "0B"), name="two")
     assert env.env.files["inbox/x"] == b"newer"
+
+
+# --- a file of the partner's that was moved aside, and whose place is not taken then ---
+
+
+def moved_aside(ledger_table: Any) -> RulesEnvironment:
+    """The object x: the partner's file of its name was moved aside, and the next RENAME was not answered."""
+    env = RulesEnvironment(ledger_table, DeliveryRules(name="{name}"), DATA)
+    env.env.extensions = {}
+    env.env.files["inbox/x"] = File(b"theirs")
+
+    def script(asked: Asked) -> bytes | None:
+        is_free = asked.kind == Request.RENAME and "inbox/x" not in env.env.files
+        return NOTHING if is_free and asked.texts[1] == "inbox/x" else None
+
+    env.env.scripts[0] = script
+    with pytest.raises(ConnectionLost):
+        env.deliver(env.ref("x"), name="one")
+    env.env.scripts.clear()
+    assert "x" not in names(env)
+    env.rules = DeliveryRules(name="{name}_v2")
+    return env
+
+
+def test_old_file_gets_its_name_back_when_other_rules_give_the_object_another_one(ledger_table: Any) -> None:
+    env = moved_aside(ledger_table)
+    env.deliver(env.ref("x"), name="two")
+    assert names(env) == {"x": b"theirs", "x_v2": b"one"}
+    assert env.temporaries(env.ref("x")) == set()
+
+
+def test_old_file_does_not_get_the_name_that_other_rules_give_the_object(ledger_table: Any) -> None:
+    env = moved_aside(ledger_table)
+    env.env.scripts[0] = refusing_final_name("x_v2")
+    with pytest.raises(RequestRefused):
+        env.deliver(env.ref("x"), name="two")
+    assert names(env)["x"] == b"theirs"
+    assert "x_v2" not in names(env)
+
+
+def test_old_file_is_not_removed_for_a_newer_version_of_another_name(ledger_table: Any) -> None:
+    env = moved_aside(ledger_table)
+    newer = env.ref("x", "0B")
+    env.deliver(newer, name="two")
+    (aside,) = (path for path, data in env.env.files.items() if data == b"theirs")
+    assert env.temporaries(newer) == {aside}
+
+
+def test_old_file_gets_its_name_back_when_the_object_is_gone_and_its_name_has_changed(
+    ledger_table: Any,
+) -> None:
+    env = moved_aside(ledger_table)
+    ref = env.ref("x")
+    del env.s3.objects["x"]
+    with pytest.raises(AlreadyGone):
+        env.deliver(ref, name="two")
+    assert names(env) == {"x": b"theirs"}
 
 
 ANNOUNCED = DeliveryRules(
