@@ -91,7 +91,7 @@ class CompanionFiles:
             await self._start_over(work, step)
             step = None
         if step is not None and (self._is_here(step) or await self._is_done(work, step)):
-            if companion.is_direct:
+            if step.temporary == step.remote_path:
                 attempt.lease.names.remove(step.temporary)
             return
         step = attempt.lease.steps.get(companion.id) or await self._upload(work)
@@ -209,7 +209,7 @@ class CompanionFiles:
         entry = names.get(step.temporary)
         is_earlier_pending = entry is not None and entry.rename_pending
         if entry is not None:
-            names.put(step.temporary, replace(entry, rename_pending=not work.companion.is_direct))
+            names.put(step.temporary, replace(entry, rename_pending=step.temporary != step.remote_path))
         await self._record(work, replace(step, rename_unanswered=not step.is_renamed))
         aside = aside_name(step.temporary, attempt.lease.attempt, path=step.remote_path)
         try:

@@ -231,6 +231,33 @@ def test_delayed_rename_does_not_touch_what_a_newer_version_writes_under_its_fin
     assert env.env.files["inbox/x"] == b"newer"
 
 
+def test_delayed_rename_of_a_companion_does_not_replace_one_that_is_written_under_its_final_name(
+    ledger_table: Any,
+) -> None:
+    descriptor = Companion.document("{stem}.xml", "{event_time:%H:%M}", before=True)
+    rules = DeliveryRules(name="{stem}.csv", companions=[descriptor])
+    env = RulesEnvironment(ledger_table, rules, DATA)
+    older = env.ref("x")
+    env.env.scripts[0] = refusing_final_name("x.xml")
+    with pytest.raises(RequestRefused):
+        env.deliver(older, name="one")
+    env.rules = dataclasses.replace(rules, temporary=FINAL_NAME)
+    env.env.scripts[0] = hanging = Hanging(is_rename, env.env.disk)
+    with pytest.raises(RenameUnanswered):
+        env.deliver(older, name="two")
+    newer = dataclasses.replace(env.ref("x", "0B"), event_time=rules_environment.EVENT_TIME + 3600)
+
+    def wakes_up(asked: Asked) -> None:
+        if asked.kind != Request.WRITE and env.env.files.get("inbox/x.xml") == b"10:30" and hanging.hung:
+            hanging.wakes_up()
+            hanging.hung.clear()
+
+    env.env.scripts[0] = wakes_up
+    env.deliver(newer, name="three")
+    assert hanging.hung == []
+    assert env.env.files["inbox/x.xml"] == b"10:30"
+
+
 # --- a file of the partner's that was moved aside, and whose place is not taken then ---
 
 
