@@ -23,7 +23,7 @@ from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.failed_attempt import FailedAttempts
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
-from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.delivery.leftovers import Leftovers, unused_aside
 from s3_to_sftp.delivery.object_answers import ObjectAnswers
 from s3_to_sftp.delivery.plan_execution import NoRules, PlanExecution
 from s3_to_sftp.delivery.publication import Publication
@@ -39,7 +39,6 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.verification import VerifiedContent
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.sftp.upload import upload_small
 from s3_to_sftp.state.ledger import Lease, Ledger
 from s3_to_sftp.state.no_ledger import NoLedger
@@ -248,7 +247,7 @@ class Delivery(ObjectAnswers):
             lease.remote_path,
             lease.temporary,
             small.object.data,
-            aside=aside_name(lease.temporary, lease.attempt, path=lease.remote_path),
+            aside=unused_aside(lease, lease.temporary, path=lease.remote_path),
             journal=self._publication.journal(attempt, executor),
             is_complete=lambda: attempt.commit is not None,
         )

@@ -1,6 +1,7 @@
 """What earlier attempts have left at the partner: kept from doing harm, and removed when that is possible."""
 
 import contextlib
+import itertools
 import posixpath
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
@@ -11,7 +12,7 @@ from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.publish import block_aside, is_removed, restore_first, void_temporary
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.temporary_names import another_name, names_of_attempt
+from s3_to_sftp.sftp.temporary_names import another_name, aside_name, names_of_attempt
 from s3_to_sftp.state.items import is_older, version_key
 from s3_to_sftp.state.key_item import name_entry
 from s3_to_sftp.state.ledger import BEGUN, Checkpoint, Commit, Lease, Ledger
@@ -25,6 +26,20 @@ def own_names(lease: Lease, kind: NameKind) -> list[str]:
     """Return the names of this kind that attempts at the version have used."""
     mine = version_key(lease.ref)
     return [name for name, entry in lease.names.items() if entry.version == mine and entry.kind is kind]
+
+
+def unused_aside(lease: Lease, temporary: str, *, path: str) -> str:
+    """Return where a file of the partner's is moved while it is replaced: no earlier one is known there.
+
+    Where rules give one temporary name to all versions of a key, the number of the attempt does not tell.
+
+    Args:
+        lease: Of the version.
+        temporary: Of the file that replaces it.
+        path: The final name.
+    """
+    names = (aside_name(temporary, number, path=path) for number in itertools.count(lease.attempt))
+    return next(name for name in names if name not in lease.names)
 
 
 class NameJournal:

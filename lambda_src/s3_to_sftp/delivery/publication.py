@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
-from s3_to_sftp.delivery.leftovers import Leftovers, NameJournal
+from s3_to_sftp.delivery.leftovers import Leftovers, NameJournal, unused_aside
 from s3_to_sftp.delivery.plan_execution import PlanExecution
 from s3_to_sftp.errors import ConnectionLost, NameTaken, RenameUnanswered, RequestRefused
 from s3_to_sftp.s3.verification import VerifiedContent
@@ -19,7 +19,6 @@ from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.sftp.upload import Staged, discard
 from s3_to_sftp.state.ledger import BEGUN, Commit, Ledger
 from s3_to_sftp.state.receipt import Evidence, Receipt, sent_details
@@ -180,7 +179,7 @@ class Publication:
             EarlierRenamePending: An older RENAME cannot be prevented.
         """
         lease, journal = attempt.lease, self.journal(attempt, executor)
-        aside = aside_name(commit.temporary, lease.attempt, path=commit.remote_path)
+        aside = unused_aside(lease, commit.temporary, path=commit.remote_path)
         is_ours = _is_half_written(lease.steps.get(BEGUN), commit)
         replaces = is_ours or attempt.replaces(commit.remote_path)
         attempt.rename_sent = True

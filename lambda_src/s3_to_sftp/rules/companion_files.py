@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from s3_to_sftp.delivery.attempt import Attempt
-from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.delivery.leftovers import Leftovers, unused_aside
 from s3_to_sftp.delivery.recovery import GIVEN_AWAY, Verdict, judge
 from s3_to_sftp.delivery.temporary_name import temporary_name
 from s3_to_sftp.delivery_plan import PlannedCompanion
@@ -17,7 +17,6 @@ from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.publish import Journal, PathStatus, look, publish, void_temporary
 from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.sftp.upload import discard, upload_small
 from s3_to_sftp.state.key_item import name_entry
 from s3_to_sftp.state.ledger import OF_DATA, Commit, Ledger
@@ -211,7 +210,7 @@ class CompanionFiles:
         if entry is not None:
             names.put(step.temporary, replace(entry, rename_pending=step.temporary != step.remote_path))
         await self._record(work, replace(step, rename_unanswered=not step.is_renamed))
-        aside = aside_name(step.temporary, attempt.lease.attempt, path=step.remote_path)
+        aside = unused_aside(attempt.lease, step.temporary, path=step.remote_path)
         try:
             await publish(
                 work.session,

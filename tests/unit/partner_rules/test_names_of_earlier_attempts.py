@@ -20,7 +20,7 @@ from s3_to_sftp.sftp.temporary_names import another_name
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.remote_names import RemoteName, RemoteNames
 from tests.support.delivery_environment import crc_of
-from tests.support.killable_function import KillableEnvironment
+from tests.support.killable_function import KillableEnvironment, is_final
 from tests.support.ledger_environment import commit_of
 from tests.support.rules_environment import RulesEnvironment
 from tests.support.rules_lifecycle import LifecycleEnvironment
@@ -281,3 +281,18 @@ def test_name_of_a_file_that_has_waited_for_days_stays_unused_for_a_day_from_its
     env.s3.objects["a"] = b"newer bytes"
     env.settle([env.ref("a", "0B")])
     assert env.disk.files["inbox/a.csv"] == b"newer bytes"
+
+
+# --- the partner's files are moved aside, and stay there ---
+
+
+def test_files_that_were_moved_aside_and_cannot_be_removed_stay_known_and_delay_no_version() -> None:
+    env = environment(NAMED, ("a",))
+    env.env.extensions = {}
+    env.env.scripts[0] = refusing(Request.REMOVE, Status.PERMISSION_DENIED)
+    for number in range(4):
+        env.s3.objects["a"] = f"version {number}".encode()
+        ref = env.ref("a", f"0{number}")
+        env.invoke([ref])
+        assert isinstance(env.outcomes[ref], Receipt), env.outcomes[ref]
+        assert {path for path in env.disk.files if not is_final(path)} <= env.names_known()
