@@ -151,7 +151,7 @@ class _SmallObjects:
             for file, error in delivery.sftp.send_small(files(), send):
                 ref = file.ticket.attempt.lease.ref
                 self._blocking.record(ref, error, accepted_before=self._accepted_before[ref])
-                end = threads.submit(_outcome_of, self._finish, file.ticket, error, was_sent=file.was_sent)
+                end = threads.submit(_outcome_of, self._finish, file.ticket, error)
                 recorded.append((ref, end))
                 yield from _taken_if(recorded, lambda end: end.done())
             self._blocking.decide()
@@ -175,8 +175,8 @@ class _SmallObjects:
     def _read(self, ref: ObjectRef) -> SmallDelivery | Lease:
         return self._delivery.read_small(ref, self._invocation)
 
-    def _finish(self, small: SmallDelivery, error: Exception | None, *, was_sent: bool = False) -> Receipt:
-        return self._delivery.finish_small(small, error, was_sent=was_sent)
+    def _finish(self, small: SmallDelivery, error: Exception | None) -> Receipt:
+        return self._delivery.finish_small(small, error)
 
     def _deliver_leased(self, lease: Lease) -> Receipt:
         blocked_by = self._blocking.error

@@ -270,21 +270,17 @@ class Delivery(ObjectAnswers):
         data = file.ticket.object.data
         await self._publication.commit_and_publish(session, attempt, commit, executor, data)
 
-    def finish_small(
-        self, small: SmallDelivery, error: Exception | None, *, was_sent: bool = False
-    ) -> Receipt:
+    def finish_small(self, small: SmallDelivery, error: Exception | None) -> Receipt:
         """Record what became of it.
 
         Args:
             small: The object.
             error: Why it does not stand under its final name, if it does not.
-            was_sent: Whether some of it may have been written over another connection before.
 
         Raises:
             Exception: The error, once the ledger has it.
         """
         attempt = small.attempt
-        attempt.has_written |= was_sent
         with self._failures.recorded(attempt):
             if error is not None:
                 raise error

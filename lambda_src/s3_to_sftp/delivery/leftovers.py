@@ -31,7 +31,8 @@ def own_names(lease: Lease, kind: NameKind) -> list[str]:
 def unused_aside(lease: Lease, temporary: str, *, path: str) -> str:
     """Return where a file of the partner's is moved while it is replaced: no earlier one is known there.
 
-    Where rules give one temporary name to all versions of a key, the attempt's number does not tell them apart.
+    Where rules give one temporary name to all versions of a key, the attempt's number does not distinguish
+    them.
 
     Args:
         lease: Of the version.

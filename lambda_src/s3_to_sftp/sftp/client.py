@@ -52,7 +52,6 @@ class SmallFile(Generic[T]):
         data: The bytes.
         aside: Where a file of the partner's may be moved that has the final name.
         journal: Records names that may exist at the partner.
-        was_sent: Whether some of it may have been written over a connection that was lost.
         is_complete: Returns whether all its bytes are at the partner: what is refused then is
             another file.
     """
@@ -63,7 +62,6 @@ class SmallFile(Generic[T]):
     data: Piece
     aside: str
     journal: Journal = field(default_factory=NoJournal)
-    was_sent: bool = False
     is_complete: Callable[[], bool] = lambda: False
 
 
@@ -155,7 +153,7 @@ class SftpClient:
             # that may have its final name is different: the caller finds out.
             is_old = isinstance(error, ConnectionLost) and self._pool.reused
             if is_old and not isinstance(error, RenameUnanswered):
-                lost.append(replace(file, was_sent=True))
+                lost.append(file)
             else:
                 yield file, error
         if lost:
